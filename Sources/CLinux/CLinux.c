@@ -1,0 +1,234 @@
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+
+#include "CLinux.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+// The header spells these out because Swift cannot see the system's.
+_Static_assert(CLINUX_RESOLVE_NO_XDEV == RESOLVE_NO_XDEV, "RESOLVE_NO_XDEV");
+_Static_assert(CLINUX_RESOLVE_NO_MAGICLINKS == RESOLVE_NO_MAGICLINKS, "RESOLVE_NO_MAGICLINKS");
+_Static_assert(CLINUX_RESOLVE_NO_SYMLINKS == RESOLVE_NO_SYMLINKS, "RESOLVE_NO_SYMLINKS");
+_Static_assert(CLINUX_RESOLVE_BENEATH == RESOLVE_BENEATH, "RESOLVE_BENEATH");
+_Static_assert(CLINUX_O_PATH == O_PATH, "O_PATH");
+_Static_assert(CLINUX_RENAME_NOREPLACE == RENAME_NOREPLACE, "RENAME_NOREPLACE");
+_Static_assert(CLINUX_RENAME_EXCHANGE == RENAME_EXCHANGE, "RENAME_EXCHANGE");
+_Static_assert(CLINUX_AT_EMPTY_PATH == AT_EMPTY_PATH, "AT_EMPTY_PATH");
+_Static_assert(CLINUX_SYNC_WAIT_BEFORE == SYNC_FILE_RANGE_WAIT_BEFORE, "WAIT_BEFORE");
+_Static_assert(CLINUX_SYNC_WRITE == SYNC_FILE_RANGE_WRITE, "WRITE");
+_Static_assert(CLINUX_SYNC_WAIT_AFTER == SYNC_FILE_RANGE_WAIT_AFTER, "WAIT_AFTER");
+
+// -errno for a failed call, its result otherwise.
+static inline int outcome(int result) { return result < 0 ? -errno : result; }
+static inline ssize_t transferred(ssize_t result) { return result < 0 ? -errno : result; }
+
+// MARK: Data
+
+ssize_t clinux_pread_nowait(int fd, void *buffer, size_t count, int64_t offset) {
+    struct iovec vector = {.iov_base = buffer, .iov_len = count};
+    return transferred(preadv2(fd, &vector, 1, offset, RWF_NOWAIT));
+}
+
+ssize_t clinux_pread(int fd, void *buffer, size_t count, int64_t offset) {
+    return transferred(pread(fd, buffer, count, offset));
+}
+
+ssize_t clinux_pwrite(int fd, const void *buffer, size_t count, int64_t offset) {
+    return transferred(pwrite(fd, buffer, count, offset));
+}
+
+ssize_t clinux_pwritev(int fd, const struct iovec *buffers, int count, int64_t offset) {
+    return transferred(pwritev(fd, buffers, count, offset));
+}
+
+int clinux_fsync(int fd) { return outcome(fsync(fd)); }
+
+int clinux_fdatasync(int fd) { return outcome(fdatasync(fd)); }
+
+int clinux_sync_file_range(int fd, int64_t offset, int64_t count, uint32_t flags) {
+    return outcome(sync_file_range(fd, offset, count, flags));
+}
+
+int clinux_ftruncate(int fd, int64_t size) { return outcome(ftruncate(fd, size)); }
+
+int clinux_punch_hole(int fd, int64_t offset, int64_t count) {
+    return outcome(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, count));
+}
+
+int clinux_preallocate(int fd, int64_t offset, int64_t count) {
+    return outcome(fallocate(fd, 0, offset, count));
+}
+
+ssize_t clinux_copy_file_range(
+    int source, int64_t source_offset, int target, int64_t target_offset, size_t count) {
+    off64_t from = source_offset;
+    off64_t to = target_offset;
+    return transferred(copy_file_range(source, &from, target, &to, count, 0));
+}
+
+// MARK: Names
+
+int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+    struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+    return outcome((int)syscall(SYS_openat2, directory, path, &how, sizeof how));
+}
+
+int clinux_renameat2(
+    int old_directory, const char *old_name, int new_directory, const char *new_name,
+    uint32_t flags) {
+    return outcome(renameat2(old_directory, old_name, new_directory, new_name, flags));
+}
+
+// mkdir(2), with success when a directory stands there already.
+static int make_directory(const char *path, mode_t mode) {
+    if (mkdir(path, mode) == 0) return 0;
+    int failure = errno;
+    if (failure != EEXIST) return -failure;
+    struct stat found;
+    if (stat(path, &found) < 0) return -errno;
+    return S_ISDIR(found.st_mode) ? 0 : -ENOTDIR;
+}
+
+int clinux_mkdir_parents(const char *path, uint32_t mode) {
+    char prefix[PATH_MAX];
+    size_t length = strlen(path);
+    if (length == 0) return -ENOENT;
+    if (length >= sizeof prefix) return -ENAMETOOLONG;
+    memcpy(prefix, path, length + 1);
+    for (size_t index = 1; index < length; index++) {
+        if (prefix[index] != '/') continue;
+        prefix[index] = '\0';
+        int result = make_directory(prefix, mode);
+        if (result < 0) return result;
+        prefix[index] = '/';
+    }
+    return make_directory(path, mode);
+}
+
+ssize_t clinux_readlinkat(int directory, const char *name, char *buffer, size_t capacity) {
+    return transferred(readlinkat(directory, name, buffer, capacity));
+}
+
+// MARK: Attributes
+
+static void convert_stat(const struct stat *from, struct clinux_stat *to) {
+    *to = (struct clinux_stat){
+        .type = from->st_mode & S_IFMT,
+        .mode = from->st_mode & 07777,
+        .nlink = from->st_nlink,
+        .uid = from->st_uid,
+        .gid = from->st_gid,
+        .size = (uint64_t)from->st_size,
+        .blocks = (uint64_t)from->st_blocks,
+        .dev = from->st_dev,
+        .ino = from->st_ino,
+        .rdev_major = major(from->st_rdev),
+        .rdev_minor = minor(from->st_rdev),
+        .atime_sec = from->st_atim.tv_sec,
+        .mtime_sec = from->st_mtim.tv_sec,
+        .ctime_sec = from->st_ctim.tv_sec,
+        .atime_nsec = (uint32_t)from->st_atim.tv_nsec,
+        .mtime_nsec = (uint32_t)from->st_mtim.tv_nsec,
+        .ctime_nsec = (uint32_t)from->st_ctim.tv_nsec,
+    };
+}
+
+int clinux_fstat(int fd, struct clinux_stat *result) {
+    struct stat found;
+    if (fstat(fd, &found) < 0) return -errno;
+    convert_stat(&found, result);
+    return 0;
+}
+
+int clinux_fstatat(int directory, const char *name, int flags, struct clinux_stat *result) {
+    struct stat found;
+    if (fstatat(directory, name, &found, flags) < 0) return -errno;
+    convert_stat(&found, result);
+    return 0;
+}
+
+static void convert_statvfs(const struct statvfs *from, struct clinux_statvfs *to) {
+    *to = (struct clinux_statvfs){
+        .block_size = from->f_frsize != 0 ? from->f_frsize : from->f_bsize,
+        .blocks = from->f_blocks,
+        .blocks_free = from->f_bfree,
+        .blocks_available = from->f_bavail,
+        .files = from->f_files,
+        .files_free = from->f_ffree,
+        .files_available = from->f_favail,
+        .name_maximum = from->f_namemax,
+    };
+}
+
+int clinux_fstatvfs(int fd, struct clinux_statvfs *result) {
+    struct statvfs found;
+    if (fstatvfs(fd, &found) < 0) return -errno;
+    convert_statvfs(&found, result);
+    return 0;
+}
+
+int clinux_statvfs(const char *path, struct clinux_statvfs *result) {
+    struct statvfs found;
+    if (statvfs(path, &found) < 0) return -errno;
+    convert_statvfs(&found, result);
+    return 0;
+}
+
+// MARK: Directories
+
+// A clinux_dir is libc's DIR under a name that Swift sees as an opaque pointer.
+
+clinux_dir *clinux_dir_open(int fd) { return (clinux_dir *)fdopendir(fd); }
+
+int clinux_dir_next(clinux_dir *directory, char *name, uint64_t *ino, uint32_t *type) {
+    // readdir tells the end from a failure only by errno.
+    errno = 0;
+    struct dirent *entry = readdir((DIR *)directory);
+    if (entry == NULL) return -errno;
+    size_t length = strlen(entry->d_name);
+    if (length > NAME_MAX) return -ENAMETOOLONG;
+    memcpy(name, entry->d_name, length + 1);
+    *ino = entry->d_ino;
+    *type = DTTOIF(entry->d_type);
+    return 1;
+}
+
+void clinux_dir_close(clinux_dir *directory) { closedir((DIR *)directory); }
+
+// MARK: Process
+
+int clinux_set_io_flusher(void) { return outcome(prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0)); }
+
+int clinux_flock_exclusive_nonblocking(int fd) { return outcome(flock(fd, LOCK_EX | LOCK_NB)); }
+
+int clinux_random(void *buffer, size_t count) {
+    uint8_t *next = buffer;
+    while (count > 0) {
+        ssize_t filled = getrandom(next, count, 0);
+        if (filled < 0) {
+            if (errno == EINTR) continue;
+            return -errno;
+        }
+        next += filled;
+        count -= (size_t)filled;
+    }
+    return 0;
+}

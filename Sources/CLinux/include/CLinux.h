@@ -1,0 +1,171 @@
+// Linux calls that Swift cannot make itself: variadic ones, those behind _GNU_SOURCE, and those whose
+// structures differ between systems. Nothing here is variadic.
+//
+// Every function returns what the system call returns, or -errno. None of them retries on EINTR
+// unless it says so.
+
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Data
+
+/// Reads what the page cache holds; -EAGAIN when nothing of it is there (preadv2, RWF_NOWAIT).
+/// File systems without support for this answer -EOPNOTSUPP.
+ssize_t clinux_pread_nowait(int fd, void *_Nonnull buffer, size_t count, int64_t offset);
+
+ssize_t clinux_pread(int fd, void *_Nonnull buffer, size_t count, int64_t offset);
+
+ssize_t clinux_pwrite(int fd, const void *_Nonnull buffer, size_t count, int64_t offset);
+
+ssize_t clinux_pwritev(int fd, const struct iovec *_Nonnull buffers, int count, int64_t offset);
+
+int clinux_fsync(int fd);
+
+int clinux_fdatasync(int fd);
+
+/// Waits for writes under way in the range, starts writing its dirty pages, or both (sync_file_range).
+/// @param flags CLINUX_SYNC_…; this alone makes nothing durable.
+int clinux_sync_file_range(int fd, int64_t offset, int64_t count, uint32_t flags);
+
+int clinux_ftruncate(int fd, int64_t size);
+
+/// Frees the storage of a range, which then reads as zeros; the file's size stays.
+int clinux_punch_hole(int fd, int64_t offset, int64_t count);
+
+/// Reserves storage for a range; the file grows to its end when it is shorter.
+int clinux_preallocate(int fd, int64_t offset, int64_t count);
+
+/// Copies inside the kernel, sharing extents where the file system can. Both offsets are explicit.
+ssize_t clinux_copy_file_range(
+    int source, int64_t source_offset, int target, int64_t target_offset, size_t count);
+
+#define CLINUX_SYNC_WAIT_BEFORE 1U
+#define CLINUX_SYNC_WRITE 2U
+#define CLINUX_SYNC_WAIT_AFTER 4U
+
+// MARK: Names
+
+/// Opens below `directory` as openat2(2) does.
+/// @param flags O_… and CLINUX_O_PATH.
+/// @param mode permission bits when flags create, otherwise 0.
+/// @param resolve CLINUX_RESOLVE_….
+int clinux_openat2(
+    int directory, const char *_Nonnull path, uint64_t flags, uint64_t mode, uint64_t resolve);
+
+int clinux_renameat2(
+    int old_directory, const char *_Nonnull old_name,
+    int new_directory, const char *_Nonnull new_name, uint32_t flags);
+
+/// Makes a directory and those above it that are missing; one that exists is no error.
+int clinux_mkdir_parents(const char *_Nonnull path, uint32_t mode);
+
+/// @return the length of the target, which is not terminated; `capacity` means it may be cut.
+ssize_t clinux_readlinkat(
+    int directory, const char *_Nonnull name, char *_Nonnull buffer, size_t capacity);
+
+#define CLINUX_RESOLVE_NO_XDEV 0x01ULL
+#define CLINUX_RESOLVE_NO_MAGICLINKS 0x02ULL
+#define CLINUX_RESOLVE_NO_SYMLINKS 0x04ULL
+#define CLINUX_RESOLVE_BENEATH 0x08ULL
+#define CLINUX_O_PATH 010000000ULL
+#define CLINUX_RENAME_NOREPLACE 1U
+#define CLINUX_RENAME_EXCHANGE 2U
+
+// MARK: Attributes
+
+/// The attributes of a file, in the same units on every architecture.
+struct clinux_stat {
+    /// S_IFMT bits.
+    uint32_t type;
+    /// Permission bits, 07777 at most.
+    uint32_t mode;
+    uint64_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+    /// Bytes.
+    uint64_t size;
+    /// Units of 512 bytes.
+    uint64_t blocks;
+    uint64_t dev;
+    uint64_t ino;
+    uint32_t rdev_major;
+    uint32_t rdev_minor;
+    int64_t atime_sec;
+    int64_t mtime_sec;
+    int64_t ctime_sec;
+    uint32_t atime_nsec;
+    uint32_t mtime_nsec;
+    uint32_t ctime_nsec;
+};
+
+int clinux_fstat(int fd, struct clinux_stat *_Nonnull result);
+
+/// @param flags AT_SYMLINK_NOFOLLOW, CLINUX_AT_EMPTY_PATH.
+int clinux_fstatat(
+    int directory, const char *_Nonnull name, int flags, struct clinux_stat *_Nonnull result);
+
+#define CLINUX_AT_EMPTY_PATH 0x1000
+
+/// The space of a file system. Blocks are of `block_size` bytes.
+struct clinux_statvfs {
+    uint64_t block_size;
+    uint64_t blocks;
+    uint64_t blocks_free;
+    /// What an unprivileged user may take.
+    uint64_t blocks_available;
+    uint64_t files;
+    uint64_t files_free;
+    uint64_t files_available;
+    uint64_t name_maximum;
+};
+
+int clinux_fstatvfs(int fd, struct clinux_statvfs *_Nonnull result);
+
+int clinux_statvfs(const char *_Nonnull path, struct clinux_statvfs *_Nonnull result);
+
+// MARK: Directories
+
+/// A directory being read.
+typedef struct clinux_dir clinux_dir;
+
+/// Begins reading a directory and takes over `fd`.
+/// @return NULL on failure, with errno set; `fd` is then still the caller's.
+clinux_dir *_Nullable clinux_dir_open(int fd);
+
+/// The next entry, `.` and `..` among them.
+/// @param name room for 256 bytes; terminated by NUL.
+/// @param type S_IFMT bits, 0 where the file system does not say.
+/// @return 1, or 0 at the end.
+int clinux_dir_next(
+    clinux_dir *_Nonnull directory, char *_Nonnull name, uint64_t *_Nonnull ino,
+    uint32_t *_Nonnull type);
+
+/// Ends reading and closes the descriptor.
+void clinux_dir_close(clinux_dir *_Nonnull directory);
+
+// MARK: Process
+
+/// Marks the calling thread, and threads it starts later, as one that file data is written through:
+/// its allocations then never wait for that (PR_SET_IO_FLUSHER; needs CAP_SYS_RESOURCE).
+int clinux_set_io_flusher(void);
+
+/// Takes the exclusive lock of an open file, or answers -EWOULDBLOCK (flock).
+int clinux_flock_exclusive_nonblocking(int fd);
+
+/// Fills the buffer with random bytes, all of it. Retries on EINTR.
+int clinux_random(void *_Nonnull buffer, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
