@@ -93,6 +93,27 @@ extension NFS3 {
         }
     }
 
+    /// nfspath3 (RFC 1813 §2.6): a symbolic link's target, bytes that only the client interprets.
+    public struct Path: Hashable, Sendable, XDREncodable, XDRDecodable {
+        public var bytes: [UInt8]
+
+        @inlinable
+        public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+        @inlinable
+        public init(_ string: String) { bytes = Array(string.utf8) }
+
+        @inlinable public var encodedSize: Int { 4 + paddedCount(bytes.count) }
+
+        @inlinable
+        public func encode(into output: inout OutputRawSpan) { output.encodeOpaque(bytes) }
+
+        @inlinable
+        public init(from decoder: inout Decoder) throws(XDRError) {
+            bytes = try decoder.decodeBytes(maximum: NFS3.pathSizeMaximum)
+        }
+    }
+
     /// diropargs3 (RFC 1813 §2.6): a name in a directory.
     public struct DirectoryOperation: Hashable, Sendable, XDREncodable, XDRDecodable {
         public var directory: FileHandle
@@ -121,5 +142,9 @@ extension NFS3 {
 }
 
 extension NFS3.Filename: CustomStringConvertible {
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+extension NFS3.Path: CustomStringConvertible {
     public var description: String { String(decoding: bytes, as: UTF8.self) }
 }
