@@ -74,7 +74,9 @@ struct BlockSet: Sendable {
                 index += 1
             } else {
                 let last = Self.page(of: limit - 1)
-                guard let next = nextPage(after: index, through: last) else { return (false, limit) }
+                guard let next = nextPage(after: index, through: last) else {
+                    return (false, limit)
+                }
                 index = next
             }
         }

@@ -299,8 +299,8 @@ extension LayerMap {
             guard !presence.contains(block), self.partial[block] == nil else {
                 throw .recordedTwice(block: block)
             }
-            guard let ranges = ByteRanges(blob: blob, blockSize: UInt32(blockSize)), !ranges.isEmpty,
-                !ranges.covers(0..<UInt32(blockSize)),
+            guard let ranges = ByteRanges(blob: blob, blockSize: UInt32(blockSize)),
+                !ranges.isEmpty, !ranges.covers(0..<UInt32(blockSize)),
                 Self.hasItsZerosFirst(ranges, start: block << shift, mainValid: mainValid)
             else { throw .badRanges(block: block) }
             self.partial[block] = ranges

@@ -1,0 +1,87 @@
+/// Who asks: the user and groups of an AUTH_SYS call (RFC 5531 appendix A). Holds no storage of its
+/// own, so that making one for each request costs nothing.
+public struct Credential: Sendable, Hashable {
+    public var uid: UInt32
+    public var gid: UInt32
+    /// Supplementary groups.
+    public var groups: GroupList
+
+    @inlinable
+    public init(uid: UInt32, gid: UInt32, groups: GroupList = GroupList()) {
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+    }
+
+    /// User and group 0.
+    public static let root = Credential(uid: 0, gid: 0)
+
+    /// What an NFS server makes of callers without an identity.
+    public static let nobody = Credential(uid: 65534, gid: 65534)
+
+    /// User 0 is exempt from most rules.
+    @inlinable public var isRoot: Bool { uid == 0 }
+
+    /// Whether this is one of the caller's groups, the primary one included.
+    @inlinable
+    public func isInGroup(_ group: UInt32) -> Bool { group == gid || groups.contains(group) }
+
+    /// The same caller with every 0 replaced by nobody's number (`--root squash`).
+    public func squashingRoot() -> Credential {
+        var groups = GroupList()
+        for index in 0..<self.groups.count {
+            let group = self.groups[index]
+            groups.append(group == 0 ? Self.nobody.gid : group)
+        }
+        return Credential(
+            uid: uid == 0 ? Self.nobody.uid : uid, gid: gid == 0 ? Self.nobody.gid : gid,
+            groups: groups)
+    }
+}
+
+/// Up to 16 supplementary groups, the most that AUTH_SYS carries, stored inline.
+public struct GroupList: Sendable, Hashable, ExpressibleByArrayLiteral {
+    /// The most groups in a list.
+    public static let capacity = 16
+
+    private var storage = InlineArray<16, UInt32>(repeating: 0)
+    /// Groups in the list.
+    public private(set) var count = 0
+
+    public init() {}
+
+    /// - Parameter groups: at most ``capacity`` of them.
+    public init(_ groups: some Sequence<UInt32>) {
+        for group in groups { append(group) }
+    }
+
+    public init(arrayLiteral groups: UInt32...) { self.init(groups) }
+
+    /// Adds a group. The list must not be full.
+    public mutating func append(_ group: UInt32) {
+        precondition(count < Self.capacity)
+        storage[count] = group
+        count += 1
+    }
+
+    public func contains(_ group: UInt32) -> Bool {
+        for index in 0..<count where storage[index] == group { return true }
+        return false
+    }
+
+    /// - Parameter index: less than ``count``.
+    public subscript(index: Int) -> UInt32 {
+        precondition(index < count)
+        return storage[index]
+    }
+
+    public static func == (lhs: GroupList, rhs: GroupList) -> Bool {
+        guard lhs.count == rhs.count else { return false }
+        for index in 0..<lhs.count where lhs[index] != rhs[index] { return false }
+        return true
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        for index in 0..<count { hasher.combine(storage[index]) }
+    }
+}
