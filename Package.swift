@@ -10,13 +10,36 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
 let package = Package(
     name: "rowfs",
     products: [
-        .library(name: "XDR", targets: ["XDR"]),
+        .library(name: "ROWCore", targets: ["ROWCore"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
         .target(name: "XDR", swiftSettings: settings),
+        .target(name: "ONCRPC", dependencies: ["XDR"], swiftSettings: settings),
         .target(name: "NFSProtocol", dependencies: ["XDR"], swiftSettings: settings),
+        .target(name: "CLinux"),
+        .target(
+            name: "ROWCore",
+            dependencies: [
+                "XDR", "NFSProtocol", "CLinux", system,
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
     ]
 )

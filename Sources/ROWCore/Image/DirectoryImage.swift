@@ -1,0 +1,230 @@
+import CLinux
+import Glibc
+import NFSProtocol
+public import SystemPackage
+
+/// A local directory as an image: the embedded default, for which nobody needs a server.
+///
+/// Loop-confined. Objects are reached by their path in the image, below an open root, and never
+/// through a symbolic link.
+public final class DirectoryImage {
+    public let path: FilePath
+    private let root: FileDescriptor
+    private var openFiles: [NodeID: FileDescriptor] = [:]
+    private var openOrder: [NodeID] = []
+    private var listings: [NodeID: OpaquePointer] = [:]
+
+    private static let openFilesMaximum = 256
+    private static let listingsMaximum = 64
+    /// Entries read at a time when a directory is imported.
+    private static let pageCount = 1024
+
+    /// - Throws: when the path is not a directory that can be read.
+    public init(path: FilePath) throws(StateError) {
+        self.path = path
+        do {
+            root = try FileDescriptor.open(path, .readOnly, options: [.directory, .closeOnExec])
+        } catch {
+            throw StateError(.notFound, "cannot use \(path) as an image: \(error)")
+        }
+    }
+
+    deinit {
+        for file in openFiles.values { try? file.close() }
+        for listing in listings.values { clinux_dir_close(listing) }
+        try? root.close()
+    }
+
+    /// The root directory's entry.
+    public func rootEntry() throws(StateError) -> MainEntry {
+        var stat = clinux_stat()
+        let code = clinux_fstat(root.rawValue, &stat)
+        guard code == 0, let attributes = NFS3.Attributes(stat) else {
+            throw StateError(.io, "cannot examine \(path): \(Errno(rawValue: -code))")
+        }
+        return MainEntry(attributes: attributes, handle: nil)
+    }
+
+    /// Answers a fetch, now.
+    public func perform(_ fetch: Fetch, in store: ImageStore) -> FetchResult {
+        do {
+            switch fetch {
+            case .lookup(let directory, let name): return try lookup(directory, name, store)
+            case .listing(let directory): return try page(of: directory, store)
+            case .target(let id): return try target(of: id, store)
+            }
+        } catch {
+            return .failed(NFS3.Status(error))
+        }
+    }
+
+    /// Reads main's bytes; those past the end of the file are not written.
+    /// - Returns: bytes read.
+    public func read(
+        _ id: NodeID, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64,
+        in store: ImageStore
+    ) throws(Errno) -> Int {
+        let file = try open(id, store)
+        var done = 0
+        while done < buffer.count {
+            let count = clinux_pread(
+                file.rawValue, buffer.baseAddress! + done, buffer.count - done,
+                Int64(offset) + Int64(done))
+            if count == -Int(EINTR) { continue }
+            guard count >= 0 else { throw Errno(rawValue: Int32(-count)) }
+            if count == 0 { break }
+            done += count
+        }
+        return done
+    }
+
+    // MARK: Reaching objects
+
+    private func open(_ id: NodeID, _ store: ImageStore) throws(Errno) -> FileDescriptor {
+        if let file = openFiles[id] { return file }
+        let file = try openPath(of: id, store, flags: UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+        if openOrder.count >= Self.openFilesMaximum {
+            let oldest = openOrder.removeFirst()
+            try? openFiles.removeValue(forKey: oldest)?.close()
+        }
+        openFiles[id] = file
+        openOrder.append(id)
+        return file
+    }
+
+    private func openPath(
+        of id: NodeID, _ store: ImageStore, flags: UInt64
+    ) throws(Errno) -> FileDescriptor {
+        guard var path = store.path(of: id) else { throw .noSuchFileOrDirectory }
+        if path.isEmpty { path = [UInt8(ascii: ".")] }
+        path.append(0)
+        let code = path.withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { text in
+                clinux_openat2(
+                    root.rawValue, text.baseAddress!, flags | UInt64(O_CLOEXEC), 0,
+                    UInt64(CLINUX_RESOLVE_BENEATH | CLINUX_RESOLVE_NO_SYMLINKS))
+            }
+        }
+        guard code >= 0 else { throw Errno(rawValue: -code) }
+        return FileDescriptor(rawValue: code)
+    }
+
+    private func withDirectory<T>(
+        _ id: NodeID, _ store: ImageStore, _ body: (FileDescriptor) throws(Errno) -> T
+    ) throws(Errno) -> T {
+        let directory = try openPath(of: id, store, flags: CLINUX_O_PATH | UInt64(O_DIRECTORY))
+        defer { try? directory.close() }
+        return try body(directory)
+    }
+
+    private func entryIfPresent(
+        _ directory: FileDescriptor, _ name: [UInt8]
+    ) throws(Errno) -> MainEntry? {
+        var stat = clinux_stat()
+        let code = (name + [0]).withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { text in
+                clinux_fstatat(directory.rawValue, text.baseAddress!, AT_SYMLINK_NOFOLLOW, &stat)
+            }
+        }
+        if code == -ENOENT { return nil }
+        guard code == 0 else { throw Errno(rawValue: -code) }
+        guard let attributes = NFS3.Attributes(stat) else { throw .ioError }
+        return MainEntry(attributes: attributes, handle: nil)
+    }
+
+    // MARK: Fetches
+
+    private func lookup(
+        _ directory: NodeID, _ name: [UInt8], _ store: ImageStore
+    ) throws(Errno) -> FetchResult {
+        try withDirectory(directory, store) { directory throws(Errno) in
+            .entry(try entryIfPresent(directory, name))
+        }
+    }
+
+    private func target(of id: NodeID, _ store: ImageStore) throws(Errno) -> FetchResult {
+        guard let (parent, name) = store.location(of: id) else { throw .invalidArgument }
+        return try withDirectory(parent, store) { directory throws(Errno) in
+            var text = [UInt8](repeating: 0, count: NFS3.pathSizeMaximum)
+            let count = (name + [0]).withUnsafeBufferPointer { bytes in
+                bytes.withMemoryRebound(to: CChar.self) { name in
+                    text.withUnsafeMutableBytes { buffer in
+                        clinux_readlinkat(
+                            directory.rawValue, name.baseAddress!,
+                            buffer.assumingMemoryBound(to: CChar.self).baseAddress!, buffer.count)
+                    }
+                }
+            }
+            guard count >= 0 else { throw Errno(rawValue: Int32(-count)) }
+            return .target(Array(text[0..<count]))
+        }
+    }
+
+    private func page(of id: NodeID, _ store: ImageStore) throws(Errno) -> FetchResult {
+        let listing = try listing(of: id, store)
+        return try withDirectory(id, store) { directory throws(Errno) in
+            var entries: [(name: [UInt8], entry: MainEntry)] = []
+            var buffer = [CChar](repeating: 0, count: 256)
+            var ino: UInt64 = 0
+            var type: UInt32 = 0
+            while entries.count < Self.pageCount {
+                let code = clinux_dir_next(listing, &buffer, &ino, &type)
+                guard code >= 0 else { throw Errno(rawValue: -code) }
+                if code == 0 {
+                    clinux_dir_close(listing)
+                    listings[id] = nil
+                    return .page(entries, isLast: true)
+                }
+                let name = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+                if name == [46] || name == [46, 46] { continue }
+                if let entry = try entryIfPresent(directory, name) {
+                    entries.append((name, entry))
+                }
+            }
+            return .page(entries, isLast: false)
+        }
+    }
+
+    private func listing(of id: NodeID, _ store: ImageStore) throws(Errno) -> OpaquePointer {
+        if let listing = listings[id] { return listing }
+        if listings.count >= Self.listingsMaximum, let (other, listing) = listings.first {
+            // Its import starts again when it is wanted; known names keep their cookies.
+            clinux_dir_close(listing)
+            listings[other] = nil
+        }
+        let directory = try openPath(of: id, store, flags: UInt64(O_RDONLY | O_DIRECTORY))
+        guard let listing = clinux_dir_open(directory.rawValue) else {
+            try? directory.close()
+            throw .noMemory
+        }
+        listings[id] = listing
+        return listing
+    }
+}
+
+extension NFS3.Attributes {
+    /// Nil for a type that NFS does not have.
+    init?(_ stat: clinux_stat) {
+        let type: NFS3.FileType
+        switch mode_t(stat.type) {
+        case S_IFREG: type = .regular
+        case S_IFDIR: type = .directory
+        case S_IFLNK: type = .symbolicLink
+        case S_IFBLK: type = .blockDevice
+        case S_IFCHR: type = .characterDevice
+        case S_IFIFO: type = .fifo
+        case S_IFSOCK: type = .socket
+        default: return nil
+        }
+        func time(_ seconds: Int64, _ nanoseconds: UInt32) -> NFS3.Time {
+            NFS3.Time(seconds: UInt32(truncatingIfNeeded: seconds), nanoseconds: nanoseconds)
+        }
+        self.init(
+            type: type, mode: stat.mode & 0o7777, nlink: UInt32(clamping: stat.nlink),
+            uid: stat.uid, gid: stat.gid, size: stat.size, used: stat.blocks * 512,
+            rdev: NFS3.Device(major: stat.rdev_major, minor: stat.rdev_minor), fsid: stat.dev,
+            fileid: stat.ino, atime: time(stat.atime_sec, stat.atime_nsec),
+            mtime: time(stat.mtime_sec, stat.mtime_nsec),
+            ctime: time(stat.ctime_sec, stat.ctime_nsec))
+    }
+}

@@ -1,0 +1,416 @@
+import Foundation
+import GRDB
+public import NFSProtocol
+public import SystemPackage
+
+/// What is known of main's tree: names, attributes, symbolic links and handles, kept for ever once
+/// seen (an image does not change) and shared by all sessions of the image.
+///
+/// Loop-confined. What main answers is fed in, committed, and only then visible to operations: no id
+/// is exposed before its row is durable.
+public final class ImageStore {
+    /// Distinguishes this database from any other made for the same image.
+    public let epoch: UInt64
+    /// The image's URL or directory.
+    public let source: String
+    /// What happened that an operator should know.
+    public var onEvent: (String) -> Void = { _ in }
+
+    private let writer: Writer
+    private let reader: RowReader
+    private let selectNode: RowStatement
+    private let selectChild: RowStatement
+    private let selectEntries: RowStatement
+    private let selectTarget: RowStatement
+    private let selectHandle: RowStatement
+    private let selectLink: RowStatement
+    private let selectLastCookie: RowStatement
+    private let lock: FileLock
+
+    private var nextID: UInt64
+    private var batch = Batch()
+    private var isCommitting = false
+    /// Rows fed but not yet committed, for feeding alone.
+    private var pendingChildren: [NameKey: NodeID] = [:]
+    private var pendingLinks: [LinkKey: NodeID] = [:]
+    private var lastCookies: [NodeID: UInt64] = [:]
+    /// Names that main was asked for and does not have; an image never gains any.
+    private var absent: Set<NameKey> = []
+    private static let absentLimit = 65_536
+
+    struct NameKey: Hashable {
+        let directory: NodeID
+        let name: [UInt8]
+    }
+
+    struct LinkKey: Hashable {
+        let replica: Int
+        let fsid: UInt64
+        let fileid: UInt64
+    }
+
+    private struct Batch {
+        var rows: [Row] = []
+        var children: [NameKey] = []
+        var links: [LinkKey] = []
+        var waiters: [(NFS3.Status?) -> Void] = []
+    }
+
+    private enum Row: Sendable {
+        case node(NodeID, parent: NodeID, name: [UInt8], NFS3.Attributes)
+        case dentry(NodeID, name: [UInt8], child: NodeID, cookie: UInt64)
+        case link(LinkKey, NodeID)
+        case handle(NodeID, replica: Int, NFS3.FileHandle)
+        case complete(NodeID)
+        case target(NodeID, [UInt8])
+    }
+
+    /// Opens or makes `<directory>/image.sqlite`.
+    /// - Parameter root: main's root, as just asked for; nil when main cannot be reached, which is
+    ///   fine as long as the database knows it.
+    public init(
+        directory: FilePath, source: String, root: MainEntry?, isDurable: Bool,
+        loop: @escaping LoopExecutor
+    ) throws(StateError) {
+        try directory.makeDirectory()
+        lock = try FileLock(
+            directory.appending("lock"), purpose: "the image \(source)")
+        let path = directory.appending("image.sqlite")
+        let queue = try StateDatabase.open(
+            path: path.string, isDurable: isDurable, migrator: ImageSchema.migrator)
+        try directory.sync()
+        writer = Writer(queue: queue, loop: loop)
+        self.source = source
+        do {
+            let known = try queue.write { db -> (UInt64, UInt64, Bool) in
+                var epoch = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key='epoch'")
+                if epoch == nil {
+                    epoch = Int64.random(in: 1...Int64.max)
+                    try db.execute(
+                        sql: "INSERT INTO meta VALUES ('epoch', ?), ('source', ?)",
+                        arguments: [epoch, source])
+                }
+                let last = try Int64.fetchOne(db, sql: "SELECT max(id) FROM node") ?? 0
+                return (UInt64(bitPattern: epoch ?? 0), UInt64(last) + 1, last > 0)
+            }
+            epoch = known.0
+            nextID = max(known.1, 2)
+            if !known.2 {
+                guard let root else {
+                    throw StateError(
+                        .notFound,
+                        "\(source) cannot be reached and nothing of it is known here yet")
+                }
+                try queue.write { db in
+                    try Self.insert(
+                        .node(.root, parent: .root, name: [], root.attributes), into: db)
+                    if let handle = root.handle {
+                        try Self.insert(.handle(.root, replica: 0, handle), into: db)
+                    }
+                }
+            }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            throw StateError(.unreadable, "cannot use \(path): \(error)")
+        }
+        reader = try RowReader(path: path.string)
+        selectNode = try reader.prepare("SELECT \(ImageRecord.columns) FROM node n WHERE n.id = ?")
+        selectChild = try reader.prepare("SELECT child FROM dentry WHERE parent = ? AND name = ?")
+        selectEntries = try reader.prepare(
+            """
+            SELECT cookie, name, child FROM dentry WHERE parent = ? AND cookie > ? ORDER BY cookie
+            """)
+        selectTarget = try reader.prepare("SELECT target FROM node WHERE id = ?")
+        selectHandle = try reader.prepare(
+            "SELECT handle FROM handle WHERE node = ? AND replica = ?")
+        selectLink = try reader.prepare(
+            "SELECT node FROM link WHERE replica = ? AND fsid = ? AND fileid = ?")
+        selectLastCookie = try reader.prepare("SELECT max(cookie) FROM dentry WHERE parent = ?")
+        reader.onError = { [weak self] in self?.onEvent("image database: \($0)") }
+    }
+
+    // MARK: Reading
+
+    func record(of id: NodeID) throws(Interrupt) -> ImageRecord? {
+        selectNode.bind(1, id.row)
+        defer { selectNode.reset() }
+        return try selectNode.step() ? try ImageRecord(selectNode) : nil
+    }
+
+    func child(
+        of directory: NodeID, named name: UnsafeRawBufferPointer
+    ) throws(Interrupt) -> NodeID? {
+        selectChild.bind(1, directory.row)
+        selectChild.bind(2, unowned: name)
+        defer { selectChild.reset() }
+        return try selectChild.step() ? NodeID(row: selectChild.int(0)) : nil
+    }
+
+    /// Whether main has said that it lacks this name.
+    func isKnownAbsent(_ key: NameKey) -> Bool { absent.contains(key) }
+
+    /// Calls `body` with the entries after `cookie`, in order, until it answers false.
+    func forEachEntry(
+        of directory: NodeID, after cookie: UInt64,
+        _ body: (_ cookie: UInt64, _ name: [UInt8], _ child: NodeID) throws(Interrupt) -> Bool
+    ) throws(Interrupt) {
+        selectEntries.bind(1, directory.row)
+        selectEntries.bind(2, Int64(bitPattern: cookie))
+        defer { selectEntries.reset() }
+        while try selectEntries.step() {
+            guard
+                try body(
+                    UInt64(bitPattern: selectEntries.int(0)), selectEntries.blob(1),
+                    NodeID(row: selectEntries.int(2)))
+            else { return }
+        }
+    }
+
+    func target(of id: NodeID) throws(Interrupt) -> [UInt8]? {
+        selectTarget.bind(1, id.row)
+        defer { selectTarget.reset() }
+        guard try selectTarget.step(), !selectTarget.isNull(0) else { return nil }
+        return selectTarget.blob(0)
+    }
+
+    /// Main's handle of a node at one replica, if it is known.
+    public func handle(of id: NodeID, replica: Int) -> NFS3.FileHandle? {
+        selectHandle.bind(1, id.row)
+        selectHandle.bind(2, Int64(replica))
+        defer { selectHandle.reset() }
+        guard (try? selectHandle.step()) == true else { return nil }
+        return NFS3.FileHandle(selectHandle.blob(0))
+    }
+
+    /// Attributes of a node as main reported them when it was first seen.
+    public func attributes(of id: NodeID) -> NFS3.Attributes? {
+        (try? record(of: id))?.attributes
+    }
+
+    /// Where a node is in the image: its parent and its name there. Nil for the root.
+    public func location(of id: NodeID) -> (parent: NodeID, name: [UInt8])? {
+        guard id != .root, let record = try? record(of: id) else { return nil }
+        return (record.parent, record.name)
+    }
+
+    /// The path of a node in the image, without a leading slash.
+    public func path(of id: NodeID) -> [UInt8]? {
+        var names: [[UInt8]] = []
+        var current = id
+        while current != .root {
+            guard let (parent, name) = location(of: current), names.count < 4096 else { return nil }
+            names.append(name)
+            current = parent
+        }
+        return Array(names.reversed().joined(separator: [UInt8(ascii: "/")]))
+    }
+
+    // MARK: Feeding
+
+    /// Takes in what main answered. The rows are committed with ``commit(then:)``.
+    public func feed(_ fetch: Fetch, _ result: FetchResult, replica: Int) throws(Interrupt) {
+        switch (fetch, result) {
+        case (.lookup(let directory, let name), .entry(let entry?)):
+            try feedEntry(directory, name, entry, replica: replica)
+        case (.lookup(let directory, let name), .entry(nil)):
+            if absent.count >= Self.absentLimit { absent.removeAll(keepingCapacity: true) }
+            absent.insert(NameKey(directory: directory, name: name))
+        case (.listing(let directory), .page(let entries, let isLast)):
+            for item in entries {
+                try feedEntry(directory, item.name, item.entry, replica: replica)
+            }
+            if isLast { batch.rows.append(.complete(directory)) }
+        case (.target(let id), .target(let text)):
+            batch.rows.append(.target(id, text))
+        case (_, .failed(let status)):
+            throw .status(status)
+        default:
+            throw .status(.serverFault)
+        }
+    }
+
+    /// Remembers a handle that had to be looked up again.
+    public func feedHandle(_ handle: NFS3.FileHandle, of id: NodeID, replica: Int) {
+        batch.rows.append(.handle(id, replica: replica, handle))
+    }
+
+    private func feedEntry(
+        _ directory: NodeID, _ name: [UInt8], _ entry: MainEntry, replica: Int
+    ) throws(Interrupt) {
+        let key = NameKey(directory: directory, name: name)
+        let attributes = entry.attributes
+        var known = pendingChildren[key]
+        if known == nil {
+            known = try committedChild(directory, name)
+        }
+        if let id = known {
+            if let record = try record(of: id), !record.attributes.isSameObject(as: attributes) {
+                onEvent("the image changed under us: \(pathText(id))")
+            }
+            if let handle = entry.handle {
+                batch.rows.append(.handle(id, replica: replica, handle))
+            }
+            return
+        }
+        let link =
+            attributes.nlink > 1 && attributes.type != .directory
+            ? LinkKey(replica: replica, fsid: attributes.fsid, fileid: attributes.fileid) : nil
+        var id: NodeID?
+        if let link {
+            id = pendingLinks[link]
+            if id == nil { id = try committedLink(link) }
+        }
+        if id == nil {
+            let new = NodeID(rawValue: nextID)
+            nextID += 1
+            id = new
+            batch.rows.append(.node(new, parent: directory, name: name, attributes))
+            if let link {
+                batch.rows.append(.link(link, new))
+                batch.links.append(link)
+                pendingLinks[link] = new
+            }
+        }
+        guard let id else { return }
+        let cookie = max(try lastCookie(of: directory), 2) + 1
+        lastCookies[directory] = cookie
+        batch.rows.append(.dentry(directory, name: name, child: id, cookie: cookie))
+        batch.children.append(key)
+        pendingChildren[key] = id
+        if let handle = entry.handle {
+            batch.rows.append(.handle(id, replica: replica, handle))
+        }
+    }
+
+    private func committedChild(
+        _ directory: NodeID, _ name: [UInt8]
+    ) throws(Interrupt) -> NodeID? {
+        selectChild.bind(1, directory.row)
+        selectChild.bind(2, copying: name)
+        defer { selectChild.reset() }
+        return try selectChild.step() ? NodeID(row: selectChild.int(0)) : nil
+    }
+
+    private func committedLink(_ link: LinkKey) throws(Interrupt) -> NodeID? {
+        selectLink.bind(1, Int64(link.replica))
+        selectLink.bind(2, Int64(bitPattern: link.fsid))
+        selectLink.bind(3, Int64(bitPattern: link.fileid))
+        defer { selectLink.reset() }
+        return try selectLink.step() ? NodeID(row: selectLink.int(0)) : nil
+    }
+
+    private func lastCookie(of directory: NodeID) throws(Interrupt) -> UInt64 {
+        if let last = lastCookies[directory] { return last }
+        selectLastCookie.bind(1, directory.row)
+        defer { selectLastCookie.reset() }
+        return try selectLastCookie.step() ? UInt64(bitPattern: selectLastCookie.int(0)) : 0
+    }
+
+    private func pathText(_ id: NodeID) -> String {
+        "/" + String(decoding: path(of: id) ?? Array(id.description.utf8), as: UTF8.self)
+    }
+
+    // MARK: Committing
+
+    /// Commits all that has been fed; `then` runs on the loop, with a status when it failed.
+    public func commit(then: @escaping (NFS3.Status?) -> Void) {
+        guard !batch.rows.isEmpty || isCommitting else {
+            then(nil)
+            return
+        }
+        batch.waiters.append(then)
+        if !isCommitting { startCommit() }
+    }
+
+    private func startCommit() {
+        let sealed = batch
+        batch = Batch()
+        isCommitting = true
+        let rows = sealed.rows
+        let back = Confined(value: (self, sealed))
+        writer.commit({ db in
+            for row in rows { try Self.insert(row, into: db) }
+        }) { error in
+            let (store, sealed) = back.value
+            store.finishCommit(sealed, error)
+        }
+    }
+
+    private func finishCommit(_ sealed: Batch, _ error: (any Error)?) {
+        isCommitting = false
+        reader.invalidate()
+        for key in sealed.children { pendingChildren[key] = nil }
+        for link in sealed.links { pendingLinks[link] = nil }
+        lastCookies.removeAll(keepingCapacity: true)
+        if let error { onEvent("image database: commit failed: \(error)") }
+        if !batch.waiters.isEmpty {
+            // The gathering batch may refer to rows of this one, so it cannot outlive its failure.
+            if error == nil { startCommit() } else { failGathering() }
+        }
+        for waiter in sealed.waiters { waiter(error == nil ? nil : .io) }
+    }
+
+    private func failGathering() {
+        let dropped = batch
+        batch = Batch()
+        for key in dropped.children { pendingChildren[key] = nil }
+        for link in dropped.links { pendingLinks[link] = nil }
+        for waiter in dropped.waiters { waiter(.io) }
+    }
+
+    /// Closes the database; nothing may be in flight.
+    public func close() { writer.close() }
+
+    private static func insert(_ row: Row, into db: GRDB.Database) throws {
+        func run(_ sql: String, _ arguments: StatementArguments) throws {
+            try db.cachedStatement(sql: sql).execute(arguments: arguments)
+        }
+        switch row {
+        case .node(let id, let parent, let name, let a):
+            let place: StatementArguments = [
+                id.row, parent.row, Data(name), Int64(a.type.rawValue), Int64(a.mode),
+                Int64(a.nlink), Int64(a.uid), Int64(a.gid), Int64(bitPattern: a.size),
+                Int64(bitPattern: a.used),
+            ]
+            let rest: StatementArguments = [
+                Int64(a.rdev.major), Int64(a.rdev.minor), Int64(bitPattern: a.fsid),
+                Int64(bitPattern: a.fileid), a.atime.row, a.mtime.row, a.ctime.row,
+            ]
+            try run(
+                """
+                INSERT INTO node (id, parent, name, type, mode, nlink, uid, gid, size, used, major,
+                    minor, fsid, fileid, atime, mtime, ctime)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """, place + rest)
+        case .dentry(let directory, let name, let child, let cookie):
+            try run(
+                "INSERT INTO dentry (parent, name, child, cookie) VALUES (?, ?, ?, ?)",
+                [directory.row, Data(name), child.row, Int64(bitPattern: cookie)])
+        case .link(let key, let id):
+            try run(
+                "INSERT OR REPLACE INTO link (replica, fsid, fileid, node) VALUES (?, ?, ?, ?)",
+                [
+                    Int64(key.replica), Int64(bitPattern: key.fsid),
+                    Int64(bitPattern: key.fileid), id.row,
+                ])
+        case .handle(let id, let replica, let handle):
+            try run(
+                "INSERT OR REPLACE INTO handle (node, replica, handle) VALUES (?, ?, ?)",
+                [id.row, Int64(replica), Data(handle.array)])
+        case .complete(let id):
+            try run("UPDATE node SET complete = 1 WHERE id = ?", [id.row])
+        case .target(let id, let text):
+            try run("UPDATE node SET target = ? WHERE id = ?", [Data(text), id.row])
+        }
+    }
+}
+
+extension NFS3.Attributes {
+    /// Whether these can be the attributes of the same unchanged object of an image: a directory's
+    /// identity is its type, any other object's is type, size and mtime.
+    public func isSameObject(as other: NFS3.Attributes) -> Bool {
+        guard type == other.type else { return false }
+        return type == .directory || (size == other.size && mtime == other.mtime)
+    }
+}

@@ -1,0 +1,219 @@
+import Glibc
+public import NFSProtocol
+import SystemPackage
+
+/// READ, WRITE, truncation and COMMIT: the block path (DESIGN: redirect-on-write of file data).
+extension SessionState {
+    /// Where the bytes of a READ come from.
+    public enum ReadSource {
+        /// Nothing: the range lies at or past the end.
+        case nothing
+        /// All from the shadow.
+        case shadow(SparseFile)
+        /// All from main.
+        case main
+        /// All zero.
+        case zeros
+        /// Several runs, in order, that cover the range.
+        case mixed([LayerMap.Run], SparseFile?)
+    }
+
+    public struct ReadPlan {
+        public let source: ReadSource
+        /// The bytes to be answered: what was asked for, cut at the end of the file.
+        public let range: Range<UInt64>
+        public let eof: Bool
+        public let attributes: NFS3.Attributes
+    }
+
+    /// Plans a READ (RFC 1813 §3.3.6). The plan holds until the file is changed: whoever waits for
+    /// main plans again before using what main sent.
+    public func planRead(
+        _ id: NodeID, offset: UInt64, count: Int, _ credential: Credential
+    ) throws(Interrupt) -> ReadPlan {
+        let node = try node(id)
+        try checkRegular(node)
+        guard PermissionRules.allowsRead(node.attributes, credential) else {
+            throw .status(.acces)
+        }
+        let size = node.attributes.size
+        guard offset < size, count > 0 else {
+            return ReadPlan(
+                source: .nothing, range: offset..<offset, eof: offset >= size,
+                attributes: node.attributes)
+        }
+        let end = offset + min(UInt64(count), size - offset)
+        return ReadPlan(
+            source: try source(of: node, offset..<end), range: offset..<end, eof: end == size,
+            attributes: node.attributes)
+    }
+
+    private func source(_ node: Node, of map: LayerMap.Source) throws(Interrupt) -> ReadSource {
+        switch map {
+        case .here: .shadow(try shadow(node))
+        case .below: .main
+        case .zeros: .zeros
+        }
+    }
+
+    private func source(of node: Node, _ range: Range<UInt64>) throws(Interrupt) -> ReadSource {
+        guard let content = node.content else { return node.id.isSessionMade ? .zeros : .main }
+        if let single = content.map.singleSource(of: range) {
+            return try source(node, of: single)
+        }
+        var runs: [LayerMap.Run] = []
+        content.map.forEachRun(in: range) { runs.append($0) }
+        let needsFile = runs.contains { $0.source == .here }
+        return .mixed(runs, needsFile ? try shadow(node) : nil)
+    }
+
+    /// WRITE (RFC 1813 §3.3.7): the bytes go into the shadow, and never anything is read from main.
+    /// - Returns: what the reply says; for anything but UNSTABLE it must wait for ``commit(then:)``.
+    public func write(
+        _ id: NodeID, offset: UInt64, data: UnsafeRawBufferPointer, stable: NFS3.Stability,
+        _ credential: Credential
+    ) throws(Interrupt) -> NFS3.WCCData {
+        try refuseReadOnly()
+        let node = try node(id)
+        try checkRegular(node)
+        guard PermissionRules.allowsWrite(node.attributes, credential) else {
+            throw .status(.acces)
+        }
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
+        guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
+        let before = NFS3.WCCAttributes(node.attributes)
+        if !data.isEmpty {
+            try redirect(node, data, offset..<end)
+            let time = now()
+            node.attributes.size = max(node.attributes.size, end)
+            node.attributes.mode = PermissionRules.strippingSetID(node.attributes, credential)
+            node.attributes.mtime = time
+            node.attributes.ctime = max(time, node.attributes.ctime.next)
+            updateUsed(node)
+        }
+        if stable != .unstable { gather(node) }
+        return NFS3.WCCData(before: before, after: node.attributes)
+    }
+
+    private func redirect(
+        _ node: Node, _ data: UnsafeRawBufferPointer, _ range: Range<UInt64>
+    ) throws(Interrupt) {
+        let content = ensureContent(node)
+        let file = try shadow(node)
+        do {
+            try file.write(data, at: range.lowerBound, zeros: content.map.zeroFill(for: range))
+        } catch {
+            onEvent("writing to the shadow of \(node.id) failed: \(error)")
+            throw .status(NFS3.Status(error))
+        }
+        shadowCalls.writes += 1
+        content.map.wrote(range)
+        content.isDirty = true
+        dirtyFiles.insert(node.id)
+    }
+
+    /// COMMIT (RFC 1813 §3.3.21) of the whole file; the reply waits for ``commit(then:)``.
+    public func commitFile(_ id: NodeID) throws(Interrupt) -> NFS3.WCCData {
+        let node = try node(id)
+        try checkRegular(node)
+        gather(node)
+        return NFS3.WCCData(
+            before: NFS3.WCCAttributes(node.attributes), after: node.attributes)
+    }
+
+    /// Makes a file `size` bytes long. Cutting drops what lies past the end, for good: growing again
+    /// shows zeros, never main's old bytes.
+    func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
+        let content = ensureContent(node)
+        if size < node.attributes.size {
+            content.map.truncate(to: size)
+            cutShadow(node, content, to: size)
+            content.isDirty = true
+            dirtyFiles.insert(node.id)
+        }
+        node.attributes.size = size
+        node.attributes.mtime = time
+        updateUsed(node)
+        batch.files[node.id] = node
+        touch(node)
+    }
+
+    /// The row that says the file is shorter is committed first; the file itself is cut now, in the
+    /// page cache, before anything can be written past the new end. Should the cut be lost with the
+    /// power, the file is cut to its recorded size when it is next opened.
+    private func cutShadow(_ node: Node, _ content: FileContent, to size: UInt64) {
+        guard content.map.storedBlocks > 0 || content.file != nil || content.allocatedBytes > 0
+        else { return }
+        do {
+            let file = try shadow(node)
+            try file.truncate(to: size)
+            shadowCalls.truncates += 1
+            content.isCutUnsynced = true
+        } catch {
+            onEvent("cutting the shadow of \(node.id) failed: \(error)")
+        }
+    }
+
+    func ensureContent(_ node: Node) -> FileContent {
+        if let content = node.content { return content }
+        let mainValid = node.id.isSessionMade ? 0 : node.attributes.size
+        let content = FileContent(
+            map: LayerMap(blockSize: store.identity.blockSize, mainValid: mainValid))
+        node.content = content
+        node.flags.insert(.hasContent)
+        return content
+    }
+
+    private func shadow(_ node: Node) throws(Interrupt) -> SparseFile {
+        do {
+            return try shadowFile(node)
+        } catch {
+            onEvent("opening the shadow of \(node.id) failed: \(error)")
+            throw .status(NFS3.Status(error))
+        }
+    }
+
+    /// The sparse file with a node's changed data, made when there is none. It is never longer than
+    /// the size on record: what a lost cut or write left past that is cut off.
+    func shadowFile(_ node: Node) throws(Errno) -> SparseFile {
+        let content = ensureContent(node)
+        if let file = content.file { return file }
+        let (file, isNew) = try store.openShadow(node.id)
+        if isNew { shadowCalls.creates += 1 }
+        let limit = content.map.blockSize * ((node.attributes.size / content.map.blockSize) + 1)
+        if !content.isDirty, try file.size > limit { try file.truncate(to: node.attributes.size) }
+        content.file = file
+        openFiles.opened(content)
+        return file
+    }
+
+    /// Bytes that a plain copy of the file would take up, roughly: what still shows of main and
+    /// what is stored.
+    private func updateUsed(_ node: Node) {
+        guard let map = node.content?.map else { return }
+        let stored = UInt64(map.storedBlocks) * map.blockSize
+        let rounded = (node.attributes.size &+ 511) & ~511
+        node.attributes.used = min(max(node.attributes.used, stored), rounded)
+    }
+
+    private func checkRegular(_ node: Node) throws(Interrupt) {
+        guard node.attributes.type == .regular else {
+            throw .status(node.isDirectory ? .isdir : .inval)
+        }
+    }
+
+    /// The file is gone: its shadow goes once the transaction that says so is committed.
+    func dropContent(_ node: Node) {
+        guard node.content != nil || node.flags.contains(.hasContent) else { return }
+        node.content?.isDirty = false
+        node.content?.isCutUnsynced = false
+        node.content = nil
+        node.flags.remove(.hasContent)
+        dirtyFiles.remove(node.id)
+        batch.files[node.id] = nil
+        batch.rows.append(.removeContent(node.id))
+        shadowCalls.removes += 1
+        let path = store.shadowPath(node.id)
+        batch.afterwards.append { unlink(path.string) }
+    }
+}

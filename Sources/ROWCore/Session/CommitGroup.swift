@@ -1,0 +1,183 @@
+public import NFSProtocol
+public import SystemPackage
+
+/// What one transaction will hold: while the writer has one, the next gathers (group commit).
+struct CommitBatch {
+    /// Counts up; a node knows the last batch that concerns it.
+    var number: UInt64 = 1
+    var rows: [SessionRow] = []
+    /// Nodes whose rows are written as they are when the batch is sealed.
+    var nodes: [NodeID: Node] = [:]
+    /// Files whose data is synced first and whose presence is then recorded.
+    var files: [NodeID: Node] = [:]
+    /// Names whose changes are in `rows`.
+    var names: [ImageStore.NameKey] = []
+    var waiters: [(NFS3.Status?) -> Void] = []
+    /// Work for after the transaction, before the waiters hear of it.
+    var afterwards: [() -> Void] = []
+
+    var isEmpty: Bool { rows.isEmpty && nodes.isEmpty && files.isEmpty }
+}
+
+extension SessionState {
+    /// Makes everything durable that has been changed so far and promised to be; `then` runs on the
+    /// loop: nil, or NOSPC or IO, and then nothing of the batch happened.
+    public func commit(then: @escaping (NFS3.Status?) -> Void) {
+        if batch.isEmpty && inFlight == nil {
+            then(nil)
+            return
+        }
+        batch.waiters.append(then)
+        if inFlight == nil { seal() }
+    }
+
+    /// Adds the reply of a call that must not be executed twice to the transaction of its effect.
+    public func store(_ reply: StoredReply) { batch.rows.append(.reply(reply)) }
+
+    /// Takes up every file with unrecorded writes and commits; for closing and now and then.
+    public func flush(then: @escaping (NFS3.Status?) -> Void) {
+        for id in dirtyFiles {
+            if let node = nodes[id] { gather(node) }
+        }
+        commit(then: then)
+    }
+
+    /// Puts a file's data and presence into the next batch.
+    func gather(_ node: Node) {
+        guard let content = node.content, content.isDirty else { return }
+        batch.files[node.id] = node
+        touch(node)
+    }
+
+    private func seal() {
+        var sealed = batch
+        batch = CommitBatch()
+        batch.number = sealed.number + 1
+        // Every write so far has ended (they run on the loop), so a sync that begins now covers the
+        // presence that is taken here.
+        var syncs: [(id: NodeID, file: SparseFile)] = []
+        for (id, node) in sealed.nodes {
+            guard let content = node.content, !node.flags.contains(.removed) else { continue }
+            guard sealed.files[id] != nil || content.isCutUnsynced else { continue }
+            if content.file != nil || content.map.storedBlocks > 0,
+                let file = try? shadowFile(node)
+            {
+                syncs.append((id, file))
+            }
+            content.isCutUnsynced = false
+            guard sealed.files[id] != nil else { continue }
+            content.isDirty = false
+            dirtyFiles.remove(id)
+            sealed.rows.append(
+                .content(id, content.map.takeChanges(), blocks: content.map.storedBlocks))
+        }
+        for (id, node) in sealed.nodes {
+            sealed.rows.append(
+                node.flags.contains(.removed) && id.isSessionMade
+                    ? .removeNode(id) : .node(row(of: node)))
+        }
+        sealed.rows.append(contentsOf: reserveRows())
+        shadowCalls.syncs += syncs.count
+        send(sealed, syncs)
+    }
+
+    private func send(_ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)]) {
+        let rows = sealed.rows
+        let isDurable = isDurable
+        let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
+        store.hasNewFiles = false
+        // The writer's thread only syncs these files and asks their size, which any thread may.
+        let files = Confined(value: syncs)
+        let back = Confined(value: self)
+        inFlight = sealed
+        store.writer.commit(
+            before: {
+                guard isDurable else { return }
+                for (_, file) in files.value { try file.sync() }
+                try newFilesIn?.sync()
+            },
+            { db in
+                var allocated: [NodeID: Int64] = [:]
+                for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
+                for row in rows { try row.apply(to: db, allocated: allocated) }
+            },
+            then: { error in back.value.finish(error) })
+    }
+
+    private func finish(_ error: (any Error)?) {
+        guard let sealed = inFlight else { return }
+        inFlight = nil
+        store.reader.invalidate()
+        if let error {
+            onEvent("commit failed: \(error)")
+            reload(failing: sealed, with: Self.status(of: error))
+            return
+        }
+        committed = sealed.number
+        for key in sealed.names where pendingDeltas[key]?.commit == sealed.number {
+            pendingDeltas[key] = nil
+        }
+        for work in sealed.afterwards { work() }
+        if !batch.isEmpty {
+            seal()
+        } else {
+            let waiters = batch.waiters
+            batch.waiters = []
+            for waiter in waiters { waiter(nil) }
+        }
+        for waiter in sealed.waiters { waiter(nil) }
+    }
+
+    /// After a failed commit disk is right and memory is not: forget memory, as a crash would, and
+    /// let clients send again what they were not told is safe.
+    private func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
+        let waiters = sealed.waiters + batch.waiters
+        let number = batch.number
+        batch = CommitBatch()
+        batch.number = number + 1
+        committed = number
+        pendingDeltas.removeAll()
+        dirtyFiles.removeAll()
+        openFiles.removeAll()
+        nodes.removeAll()
+        writeVerifier = UInt64.random(in: .min ... .max)
+        for waiter in waiters { waiter(status) }
+    }
+
+    private func row(of node: Node) -> SessionRow.NodeRow {
+        var flags = node.flags
+        flags.remove(.isComplete)
+        return SessionRow.NodeRow(
+            id: node.id, flags: flags.rawValue, parent: node.parent, verifier: node.verifier,
+            target: node.target, mainPath: node.id.isSessionMade ? nil : image.path(of: node.id),
+            attributes: node.attributes)
+    }
+
+    private static func status(of error: any Error) -> NFS3.Status {
+        if let code = error as? Errno { return NFS3.Status(code) }
+        return isDiskFull(error) ? .nospc : .io
+    }
+}
+
+extension NFS3.Status {
+    /// The status that tells a client of a failed system call.
+    public init(_ code: Errno) {
+        self =
+            switch code {
+            case .notPermitted: .perm
+            case .noSuchFileOrDirectory: .noent
+            case .permissionDenied: .acces
+            case .fileExists: .exist
+            case .notDirectory: .notdir
+            case .isDirectory: .isdir
+            case .invalidArgument: .inval
+            case .fileTooLarge: .fbig
+            case .noSpace: .nospc
+            case .readOnlyFileSystem: .rofs
+            case .fileNameTooLong: .nameTooLong
+            case .diskQuotaExceeded: .dquot
+            case .staleNFSFileHandle: .stale
+            default: .io
+            }
+    }
+}

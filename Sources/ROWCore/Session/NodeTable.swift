@@ -1,0 +1,79 @@
+import Glibc
+
+/// The nodes in memory, within a limit: CLOCK over those that disk knows as well as memory does.
+struct NodeTable {
+    private var byID: [NodeID: Node] = [:]
+    private var ring: [Node] = []
+    private var hand = 0
+    /// Nodes kept when nothing pins them.
+    var limit = 32_768
+
+    var count: Int { ring.count }
+
+    subscript(id: NodeID) -> Node? { byID[id] }
+
+    mutating func insert(_ node: Node) {
+        byID[node.id] = node
+        ring.append(node)
+    }
+
+    /// Evicts down to the limit what has no row to commit and no unrecorded write. Bounded work: two
+    /// rounds of the clock at most.
+    mutating func trim(committed: UInt64) {
+        guard ring.count > limit else { return }
+        var steps = 2 * ring.count
+        while ring.count > limit, steps > 0 {
+            steps -= 1
+            if hand >= ring.count { hand = 0 }
+            let node = ring[hand]
+            if node.isReferenced {
+                node.isReferenced = false
+                hand += 1
+            } else if node.dirtyCommit > committed || node.content?.isDirty == true {
+                hand += 1
+            } else {
+                byID[node.id] = nil
+                ring.swapAt(hand, ring.count - 1)
+                ring.removeLast()
+            }
+        }
+    }
+
+    /// Forgets everything; disk is what counts.
+    mutating func removeAll() {
+        byID.removeAll()
+        ring.removeAll()
+        hand = 0
+    }
+}
+
+/// The shadow files that are open, within a limit on descriptors; the least recently opened are closed
+/// first.
+struct OpenFiles {
+    private var queue: [FileContent] = []
+    var limit = 256
+
+    mutating func opened(_ content: FileContent) { queue.append(content) }
+
+    mutating func trim() {
+        guard queue.count > limit else { return }
+        // Half at once, so that the array is not shifted for every file. An operation or a commit that
+        // still uses a file holds its own reference.
+        for content in queue.prefix(limit / 2) { content.file = nil }
+        queue.removeFirst(limit / 2)
+    }
+
+    mutating func removeAll() {
+        for content in queue { content.file = nil }
+        queue.removeAll()
+    }
+}
+
+/// The clock of the system.
+enum Timestamp {
+    static func realTimeNanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,350 @@
+public import NFSProtocol
+public import SystemPackage
+
+/// One session on one image: the redirect rules, over the image's store and the session's own.
+///
+/// Loop-confined. Procedures are methods that either answer, or throw an ``Interrupt``: nothing has
+/// been changed then, and the shell runs them again once what was missing is there. What a method
+/// changed is in memory at once and durable when ``commit(then:)`` says so; the reply of anything
+/// but an UNSTABLE write waits for that.
+public final class SessionState {
+    public let name: String
+    public let image: ImageStore
+    /// Whether every change is refused with ROFS: a plain export of an image.
+    public let isReadOnly: Bool
+    public let isDurable: Bool
+    /// Makes and checks this session's handles.
+    public let handles: HandleKey
+    public let fsid: UInt64
+    /// Told what an operator should know.
+    public var onEvent: (String) -> Void = { _ in }
+    /// Write verifier (RFC 1813 §3.3.7): random per start, changed when unstable writes were lost.
+    public internal(set) var writeVerifier = UInt64.random(in: .min ... .max)
+    /// Storage operations done in the shadow, by kind.
+    public internal(set) var shadowCalls = ShadowCalls()
+
+    /// Counts of what was asked of the shadow's sparse files.
+    public struct ShadowCalls: Sendable {
+        public var reads = 0
+        public var writes = 0
+        public var syncs = 0
+        public var truncates = 0
+        public var creates = 0
+        public var removes = 0
+    }
+
+    let store: SessionStore
+    var nodes = NodeTable()
+    var openFiles = OpenFiles()
+    var batch = CommitBatch()
+    /// The batch that the writer has now.
+    var inFlight: CommitBatch?
+    /// The number of the last batch that was committed.
+    var committed: UInt64 = 0
+    /// Changed names whose rows are not committed.
+    var pendingDeltas: [ImageStore.NameKey: PendingDelta] = [:]
+    /// Files with writes that no batch has taken up yet.
+    var dirtyFiles: Set<NodeID> = []
+    var nextID: UInt64
+    var nextCookie: UInt64
+    private var reservedID: UInt64
+    private var reservedCookie: UInt64
+    /// The latest ctime given out, so that each is later than the one before.
+    private var lastTime = NFS3.Time(seconds: 0, nanoseconds: 0)
+    let clock: () -> NFS3.Time
+
+    struct PendingDelta {
+        var delta: SessionStore.Delta
+        var commit: UInt64
+    }
+
+    /// Opens or makes a session.
+    /// - Parameter directory: where it is kept.
+    /// - Parameter blockSize: bytes, a power of two; only a new session takes it.
+    /// - Parameter isDurable: strict durability; otherwise changes survive the end of the process but
+    ///   not a power failure.
+    public init(
+        name: String, directory: FilePath, image: ImageStore, blockSize: UInt64 = 4096,
+        isDurable: Bool = true, isReadOnly: Bool = false, loop: @escaping LoopExecutor,
+        clock: @escaping () -> NFS3.Time = NFS3.Time.now
+    ) throws(StateError) {
+        self.name = name
+        self.image = image
+        self.isReadOnly = isReadOnly
+        self.isDurable = isDurable
+        self.clock = clock
+        store = try SessionStore(
+            directory: directory, name: name, image: image, blockSize: blockSize,
+            isDurable: isDurable, loop: loop)
+        let identity = store.identity
+        handles = HandleKey(secret: identity.secret, tag: identity.tag)
+        fsid = identity.fsid
+        nextID = identity.nextID
+        nextCookie = identity.nextCookie
+        reservedID = identity.nextID
+        reservedCookie = identity.nextCookie
+        store.reader.onError = { [weak self] in self?.onEvent("session database: \($0)") }
+    }
+
+    // MARK: Handles
+
+    /// The node that a handle names.
+    /// - Throws: BADHANDLE when it is not a handle of ours; STALE when another session's, forged, or of
+    ///   an object that is gone.
+    public func node(of handle: NFS3.FileHandle) throws(Interrupt) -> NodeID {
+        guard case .node(let tag, let id, let code) = VirtualHandle.parse(handle.bytes) else {
+            throw .status(.badHandle)
+        }
+        guard tag == handles.tag else { throw .status(.stale) }
+        if let node = nodes[id] {
+            guard node.code == code else { throw .status(.stale) }
+        } else {
+            guard handles.verify(id: id, code: code) else { throw .status(.stale) }
+        }
+        return id
+    }
+
+    // MARK: Nodes
+
+    /// The node, from memory or from disk.
+    func node(_ id: NodeID) throws(Interrupt) -> Node {
+        if let node = nodes[id] {
+            guard !node.flags.contains(.removed) else { throw .status(.stale) }
+            node.isReferenced = true
+            return node
+        }
+        return try load(id)
+    }
+
+    func directory(_ id: NodeID) throws(Interrupt) -> Node {
+        let node = try node(id)
+        guard node.isDirectory else { throw .status(.notdir) }
+        return node
+    }
+
+    private func load(_ id: NodeID) throws(Interrupt) -> Node {
+        let node: Node
+        switch try store.node(id) {
+        case .removed: throw .status(.stale)
+        case .node(let stored):
+            node = Node(
+                id: id, code: handles.code(of: id), attributes: virtual(stored.attributes, id),
+                parent: stored.parent, flags: stored.flags.union(.changed))
+            node.verifier = stored.verifier
+            node.target = stored.target
+            if node.flags.contains(.hasContent) { node.content = try store.content(of: id) }
+        case .none:
+            guard !id.isSessionMade, let record = try image.record(of: id) else {
+                throw .status(.stale)
+            }
+            node = Node(
+                id: id, code: handles.code(of: id), attributes: virtual(record.attributes, id),
+                parent: record.parent, flags: record.isComplete ? .isComplete : [])
+        }
+        nodes.insert(node)
+        return node
+    }
+
+    private func virtual(_ attributes: NFS3.Attributes, _ id: NodeID) -> NFS3.Attributes {
+        var attributes = attributes
+        attributes.fsid = fsid
+        attributes.fileid = id.rawValue
+        attributes.mode &= 0o7777
+        return attributes
+    }
+
+    /// Whether the whole listing of main's directory behind `node` is known.
+    func isComplete(_ node: Node) throws(Interrupt) -> Bool {
+        if node.flags.contains(.isComplete) { return true }
+        guard try image.record(of: node.id)?.isComplete == true else { return false }
+        node.flags.insert(.isComplete)
+        return true
+    }
+
+    // MARK: Names
+
+    /// What the session did to a name, committed or not.
+    func delta(
+        _ directory: Node, _ name: UnsafeRawBufferPointer
+    ) throws(Interrupt) -> SessionStore.Delta {
+        guard directory.flags.contains(.hasDeltas) else { return .none }
+        if directory.dirtyCommit > committed,
+            let pending = pendingDeltas[ImageStore.NameKey(directory: directory.id, name: Array(name))]
+        {
+            return pending.delta
+        }
+        return try store.delta(directory.id, name)
+    }
+
+    /// The object that a name stands for, or nil; asks for a LOOKUP at main when nobody knows.
+    func child(
+        of directory: Node, named name: UnsafeRawBufferPointer
+    ) throws(Interrupt) -> NodeID? {
+        switch try delta(directory, name) {
+        case .entry(let id, _): return id
+        case .whiteout: return nil
+        case .none: return try mainChild(of: directory, named: name)
+        }
+    }
+
+    /// What main has under a name of a directory that shows the image.
+    private func mainChild(
+        of directory: Node, named name: UnsafeRawBufferPointer
+    ) throws(Interrupt) -> NodeID? {
+        guard directory.showsImage else { return nil }
+        if let id = try image.child(of: directory.id, named: name) { return id }
+        if try isComplete(directory) { return nil }
+        let key = ImageStore.NameKey(directory: directory.id, name: Array(name))
+        if image.isKnownAbsent(key) { return nil }
+        throw .need(.lookup(directory: key.directory, name: key.name))
+    }
+
+    func child(of directory: Node, named name: [UInt8]) throws(Interrupt) -> NodeID? {
+        try name.withBytes { bytes throws(Interrupt) in try child(of: directory, named: bytes) }
+    }
+
+    /// Checks a name for use in this file system: 1...255 bytes, no slash or NUL, not `.` or `..`.
+    func checkNewName(_ name: [UInt8]) throws(Interrupt) {
+        guard !name.isEmpty else { throw .status(.inval) }
+        guard name.count <= 255 else { throw .status(.nameTooLong) }
+        if name.contains(0) || name.contains(UInt8(ascii: "/")) { throw .status(.inval) }
+        if name == [46] || name == [46, 46] { throw .status(.exist) }
+    }
+
+    /// Lets a name stand for a node.
+    func setName(_ directory: Node, _ name: [UInt8], to child: NodeID) {
+        nextCookie += 1
+        record(directory, name, .entry(child, cookie: nextCookie - 1))
+        batch.rows.append(
+            .delta(directory: directory.id, name: name, child: child, cookie: nextCookie - 1))
+    }
+
+    /// Takes a name away: a whiteout where main has or may have it, nothing otherwise.
+    func removeName(_ directory: Node, _ name: [UInt8]) throws(Interrupt) {
+        let mayBeInMain: Bool
+        if directory.showsImage {
+            let isKnown = try name.withBytes { bytes throws(Interrupt) in
+                try image.child(of: directory.id, named: bytes) != nil
+            }
+            let isComplete = try isComplete(directory)
+            mayBeInMain = isKnown || !isComplete
+        } else {
+            mayBeInMain = false
+        }
+        if mayBeInMain {
+            record(directory, name, .whiteout)
+            batch.rows.append(.delta(directory: directory.id, name: name, child: nil, cookie: 0))
+        } else {
+            record(directory, name, .none)
+            batch.rows.append(.removeDelta(directory: directory.id, name: name))
+        }
+    }
+
+    private func record(_ directory: Node, _ name: [UInt8], _ delta: SessionStore.Delta) {
+        directory.flags.insert(.hasDeltas)
+        touch(directory)
+        let key = ImageStore.NameKey(directory: directory.id, name: name)
+        pendingDeltas[key] = PendingDelta(delta: delta, commit: batch.number)
+        batch.names.append(key)
+    }
+
+    // MARK: Changing nodes
+
+    /// Has the node's row written by the next commit.
+    func touch(_ node: Node) {
+        node.flags.insert(.changed)
+        node.dirtyCommit = batch.number
+        batch.nodes[node.id] = node
+    }
+
+    /// A new object of the session, not yet named.
+    func makeNode(_ attributes: NFS3.Attributes, parent: NodeID) -> Node {
+        let id = NodeID(rawValue: nextID)
+        nextID += 1
+        let node = Node(
+            id: id, code: handles.code(of: id), attributes: virtual(attributes, id), parent: parent,
+            flags: [.changed])
+        nodes.insert(node)
+        touch(node)
+        return node
+    }
+
+    /// A time later than any given out before: the proxy's clock, made strictly increasing.
+    func now() -> NFS3.Time {
+        let time = clock()
+        if time > lastTime {
+            lastTime = time
+        } else {
+            lastTime.nanoseconds += 1
+            if lastTime.nanoseconds == 1_000_000_000 {
+                lastTime = NFS3.Time(seconds: lastTime.seconds + 1, nanoseconds: 0)
+            }
+        }
+        return lastTime
+    }
+
+    /// Marks a change of attributes.
+    func changed(_ node: Node, at time: NFS3.Time) {
+        node.attributes.ctime = max(time, node.attributes.ctime.next)
+        touch(node)
+    }
+
+    /// Marks a change of a directory's entries.
+    func changedEntries(_ directory: Node, at time: NFS3.Time) {
+        directory.attributes.mtime = time
+        changed(directory, at: time)
+    }
+
+    func refuseReadOnly() throws(Interrupt) {
+        if isReadOnly { throw .status(.rofs) }
+    }
+
+    /// Rows that raise the stored counters, when the ids or cookies in use have passed them: a crash
+    /// may then skip some but never gives one out twice.
+    func reserveRows() -> [SessionRow] {
+        var rows: [SessionRow] = []
+        if nextID > reservedID {
+            reservedID = nextID + 1024
+            rows.append(.meta("next_id", Int64(bitPattern: reservedID)))
+        }
+        if nextCookie > reservedCookie {
+            reservedCookie = nextCookie + 1024
+            rows.append(.meta("next_cookie", Int64(bitPattern: reservedCookie)))
+        }
+        return rows
+    }
+
+    // MARK: Housekeeping
+
+    /// Lets go of nodes beyond the limit. Call between operations, never inside one.
+    public func trim() {
+        nodes.trim(committed: committed)
+        openFiles.trim()
+    }
+
+    /// Nodes in memory.
+    public var nodeCount: Int { nodes.count }
+
+    /// Replies of calls that must not be executed twice, oldest first, as stored with their effects.
+    public func storedReplies() throws -> [StoredReply] { try store.replies() }
+
+    /// Files with changed data, changed blocks and allocated shadow bytes, as last committed.
+    public func totals() -> (files: Int64, blocks: Int64, allocated: Int64) { store.totals() }
+}
+
+extension NFS3.Time {
+    /// The system's real-time clock.
+    public static func now() -> NFS3.Time {
+        let nanoseconds = Timestamp.realTimeNanoseconds()
+        return NFS3.Time(
+            seconds: UInt32(truncatingIfNeeded: nanoseconds / 1_000_000_000),
+            nanoseconds: UInt32(nanoseconds % 1_000_000_000))
+    }
+
+    /// The next moment that can be told apart.
+    var next: NFS3.Time {
+        nanoseconds < 999_999_999
+            ? NFS3.Time(seconds: seconds, nanoseconds: nanoseconds + 1)
+            : NFS3.Time(seconds: seconds &+ 1, nanoseconds: 0)
+    }
+}

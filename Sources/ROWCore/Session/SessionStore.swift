@@ -1,0 +1,277 @@
+import Foundation
+import GRDB
+import NFSProtocol
+import SystemPackage
+
+/// session.sqlite and the shadow directory of one session: what a restart finds.
+///
+/// Loop-confined but for the writer's thread, which it owns.
+final class SessionStore {
+    let directory: FilePath
+    let shadowDirectory: FilePath
+    let identity: Identity
+    let writer: Writer
+    let reader: RowReader
+    /// Shadow files were made since the directory was last synced.
+    var hasNewFiles = false
+    private let lock: FileLock
+    private let selectNode: RowStatement
+    private let selectDelta: RowStatement
+    private let selectDeltas: RowStatement
+    private let selectContent: RowStatement
+    private let selectPages: RowStatement
+    private let selectPartial: RowStatement
+    private let selectTotals: RowStatement
+
+    /// What a session is made with and never changes.
+    struct Identity: Sendable {
+        let tag: UInt32
+        let secret: SipHash.Key
+        let fsid: UInt64
+        let blockSize: UInt64
+        /// The next ids and cookies that are certainly unused.
+        let nextID: UInt64
+        let nextCookie: UInt64
+    }
+
+    init(
+        directory: FilePath, name: String, image: ImageStore, blockSize: UInt64, isDurable: Bool,
+        loop: @escaping LoopExecutor
+    ) throws(StateError) {
+        self.directory = directory
+        shadowDirectory = directory.appending("shadow")
+        try shadowDirectory.makeDirectory()
+        lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        let path = directory.appending("session.sqlite").string
+        let queue = try StateDatabase.open(
+            path: path, isDurable: isDurable, migrator: SessionSchema.migrator)
+        do {
+            identity = try queue.write { db in
+                try Self.identity(db, name: name, image: image, blockSize: blockSize)
+            }
+        } catch let error as StateError {
+            throw error
+        } catch {
+            throw StateError(.unreadable, "cannot use \(path): \(error)")
+        }
+        try directory.sync()
+        writer = Writer(queue: queue, loop: loop)
+        reader = try RowReader(path: path)
+        selectNode = try reader.prepare(
+            """
+            SELECT flags, parent, verifier, target, type, mode, nlink, uid, gid, size, used, major,
+                minor, atime, mtime, ctime FROM node WHERE id = ?
+            """)
+        selectDelta = try reader.prepare(
+            "SELECT child, cookie FROM delta WHERE parent = ? AND name = ?")
+        selectDeltas = try reader.prepare(
+            """
+            SELECT cookie, name, child FROM delta
+            WHERE parent = ? AND cookie > ? AND child != 0 ORDER BY cookie
+            """)
+        selectContent = try reader.prepare(
+            "SELECT main_valid, allocated FROM content WHERE node = ? AND layer = 0")
+        selectPages = try reader.prepare(
+            "SELECT page, bits FROM presence WHERE node = ? AND layer = 0")
+        selectPartial = try reader.prepare(
+            "SELECT block, ranges FROM partial WHERE node = ? AND layer = 0")
+        selectTotals = try reader.prepare(
+            "SELECT count(*), sum(blocks), sum(allocated) FROM content")
+    }
+
+    private static func identity(
+        _ db: GRDB.Database, name: String, image: ImageStore, blockSize: UInt64
+    ) throws -> Identity {
+        func integer(_ key: String) throws -> Int64? {
+            try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
+        }
+        func put(_ key: String, _ value: Int64) throws {
+            try db.execute(sql: "INSERT INTO meta VALUES (?, ?)", arguments: [key, value])
+        }
+        let known = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'image'")
+        if let known {
+            guard known == image.source else {
+                throw StateError(
+                    .imageMismatch,
+                    "the session \(name) stands on the image \(known), not on \(image.source); use another session name"
+                )
+            }
+        } else {
+            try db.execute(
+                sql: "INSERT INTO meta VALUES ('image', ?)", arguments: [image.source])
+            try put("epoch", Int64(bitPattern: image.epoch))
+            try put("tag", Int64(UInt32.random(in: 1...UInt32.max)))
+            try put("secret_low", Int64.random(in: .min ... .max))
+            try put("secret_high", Int64.random(in: .min ... .max))
+            try put("fsid", Int64.random(in: 1...Int64.max))
+            try put("block_size", Int64(blockSize))
+            try put("next_id", Int64(NodeID.sessionBit) + 1)
+            try put("next_cookie", Int64(Self.firstCookie))
+        }
+        guard let epoch = try integer("epoch"), epoch == Int64(bitPattern: image.epoch) else {
+            throw StateError(
+                .imageMismatch,
+                "the image database of \(image.source) is not the one that the session \(name) was made on; put it back"
+            )
+        }
+        guard let tag = try integer("tag"), let low = try integer("secret_low"),
+            let high = try integer("secret_high"), let fsid = try integer("fsid"),
+            let size = try integer("block_size"), let nextID = try integer("next_id"),
+            let nextCookie = try integer("next_cookie"), size >= 512, size & (size - 1) == 0
+        else {
+            throw StateError(.unreadable, "the session \(name) lacks part of its identity")
+        }
+        return Identity(
+            tag: UInt32(truncatingIfNeeded: tag),
+            secret: SipHash.Key(low: UInt64(bitPattern: low), high: UInt64(bitPattern: high)),
+            fsid: UInt64(bitPattern: fsid), blockSize: UInt64(size),
+            nextID: UInt64(bitPattern: nextID), nextCookie: UInt64(bitPattern: nextCookie))
+    }
+
+    /// Cookies of session-made entries begin here; main's count up from 3.
+    static let firstCookie: UInt64 = 1 << 62
+
+    // MARK: Reading
+
+    enum StoredNode {
+        case none
+        case removed
+        case node(Stored)
+    }
+
+    struct Stored {
+        let attributes: NFS3.Attributes
+        let flags: Node.Flags
+        let parent: NodeID
+        let verifier: UInt64?
+        let target: [UInt8]?
+    }
+
+    func node(_ id: NodeID) throws(Interrupt) -> StoredNode {
+        selectNode.bind(1, id.row)
+        defer { selectNode.reset() }
+        guard try selectNode.step() else { return .none }
+        let flags = Node.Flags(rawValue: selectNode.int(0))
+        if flags.contains(.removed) { return .removed }
+        guard
+            let attributes = NFS3.Attributes(
+                selectNode, from: 4, fsid: nil, fileid: nil, times: 13)
+        else { throw .status(.io) }
+        return .node(
+            Stored(
+                attributes: attributes, flags: flags, parent: NodeID(row: selectNode.int(1)),
+                verifier: selectNode.isNull(2) ? nil : UInt64(bitPattern: selectNode.int(2)),
+                target: selectNode.isNull(3) ? nil : selectNode.blob(3)))
+    }
+
+    /// What the session did to a name.
+    enum Delta: Equatable {
+        case none
+        case whiteout
+        case entry(NodeID, cookie: UInt64)
+    }
+
+    func delta(
+        _ directory: NodeID, _ name: UnsafeRawBufferPointer
+    ) throws(Interrupt) -> Delta {
+        selectDelta.bind(1, directory.row)
+        selectDelta.bind(2, unowned: name)
+        defer { selectDelta.reset() }
+        guard try selectDelta.step() else { return .none }
+        let child = selectDelta.int(0)
+        return child == 0
+            ? .whiteout
+            : .entry(NodeID(row: child), cookie: UInt64(bitPattern: selectDelta.int(1)))
+    }
+
+    /// Calls `body` with the session's entries of a directory after `cookie`, in order, until it
+    /// answers false.
+    func forEachEntry(
+        of directory: NodeID, after cookie: UInt64,
+        _ body: (_ cookie: UInt64, _ name: [UInt8], _ child: NodeID) throws(Interrupt) -> Bool
+    ) throws(Interrupt) {
+        selectDeltas.bind(1, directory.row)
+        selectDeltas.bind(2, Int64(bitPattern: cookie))
+        defer { selectDeltas.reset() }
+        while try selectDeltas.step() {
+            guard
+                try body(
+                    UInt64(bitPattern: selectDeltas.int(0)), selectDeltas.blob(1),
+                    NodeID(row: selectDeltas.int(2)))
+            else { return }
+        }
+    }
+
+    /// The recorded map of a file's changed data.
+    func content(of id: NodeID) throws(Interrupt) -> FileContent {
+        selectContent.bind(1, id.row)
+        defer { selectContent.reset() }
+        guard try selectContent.step() else { throw .status(.io) }
+        let mainValid = UInt64(bitPattern: selectContent.int(0))
+        let allocated = selectContent.int(1)
+        var pages: [PresenceMap.Page] = []
+        selectPages.bind(1, id.row)
+        defer { selectPages.reset() }
+        while try selectPages.step() {
+            let index = UInt64(bitPattern: selectPages.int(0))
+            guard let page = PresenceMap.Page(index: index, blob: selectPages.blob(1)) else {
+                reader.onError("presence page \(index) of \(id) is damaged")
+                throw .status(.io)
+            }
+            pages.append(page)
+        }
+        var partial: [(block: UInt64, blob: [UInt8])] = []
+        selectPartial.bind(1, id.row)
+        defer { selectPartial.reset() }
+        while try selectPartial.step() {
+            partial.append((UInt64(bitPattern: selectPartial.int(0)), selectPartial.blob(1)))
+        }
+        do {
+            let map = try LayerMap(
+                blockSize: identity.blockSize, mainValid: mainValid, pages: pages, partial: partial)
+            let content = FileContent(map: map)
+            content.allocatedBytes = allocated
+            return content
+        } catch {
+            reader.onError("the block map of \(id) is damaged: \(error)")
+            throw .status(.io)
+        }
+    }
+
+    /// Files with changed data, their changed blocks, and the bytes that the shadow takes up.
+    func totals() -> (files: Int64, blocks: Int64, allocated: Int64) {
+        defer { selectTotals.reset() }
+        guard (try? selectTotals.step()) == true else { return (0, 0, 0) }
+        return (selectTotals.int(0), selectTotals.int(1), selectTotals.int(2))
+    }
+
+    /// Where a file's changed data is kept.
+    func shadowPath(_ id: NodeID) -> FilePath {
+        shadowDirectory.appending("\(String(id.rawValue, radix: 16)).\(SessionRow.topLayer)")
+    }
+
+    /// Opens a node's sparse file, making it when there is none.
+    func openShadow(_ id: NodeID) throws(Errno) -> (file: SparseFile, isNew: Bool) {
+        let path = shadowPath(id)
+        do {
+            return (try SparseFile(path: path, create: false), false)
+        } catch .noSuchFileOrDirectory {
+            hasNewFiles = true
+            return (try SparseFile(path: path, create: true), true)
+        }
+    }
+
+    func replies() throws -> [StoredReply] {
+        try writer.readNow { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM reply ORDER BY sequence").map { row in
+                let client: Data = row["client"]
+                let body: Data = row["body"]
+                let checksum: Int64 = row["checksum"]
+                return StoredReply(
+                    client: Array(client), xid: UInt32(truncatingIfNeeded: row["xid"] as Int64),
+                    procedure: UInt32(truncatingIfNeeded: row["procedure"] as Int64),
+                    checksum: UInt64(bitPattern: checksum), body: Array(body))
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import CLinux
+import SystemPackage
+
+/// An exclusive lock on a file, held until the process ends or the object goes.
+final class FileLock {
+    private let file: FileDescriptor
+
+    /// - Parameter purpose: what the lock protects, for the error message.
+    init(_ path: FilePath, purpose: String) throws(StateError) {
+        do {
+            file = try FileDescriptor.open(
+                path, .readWrite, options: [.create, .closeOnExec],
+                permissions: [.ownerReadWrite])
+        } catch {
+            throw StateError(.io, "cannot open \(path): \(error)")
+        }
+        guard clinux_flock_exclusive_nonblocking(file.rawValue) == 0 else {
+            try? file.close()
+            throw StateError(
+                .locked,
+                "\(purpose) is in use by another process (lock \(path)); stop it, or use another session"
+            )
+        }
+    }
+
+    deinit { try? file.close() }
+}
+
+extension FilePath {
+    /// Makes the directory and those above it.
+    func makeDirectory() throws(StateError) {
+        let code = string.withCString { clinux_mkdir_parents($0, 0o700) }
+        guard code == 0 else {
+            throw StateError(.io, "cannot make the directory \(self): \(Errno(rawValue: -code))")
+        }
+    }
+
+    /// Makes entries of this directory durable.
+    func sync() throws(StateError) {
+        do {
+            let directory = try FileDescriptor.open(
+                self, .readOnly, options: [.directory, .closeOnExec])
+            defer { try? directory.close() }
+            let code = clinux_fsync(directory.rawValue)
+            if code != 0 { throw Errno(rawValue: -code) }
+        } catch {
+            throw StateError(.io, "cannot sync the directory \(self): \(error)")
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import GRDB
+import GRDBSQLite
+
+/// How every database of ours is opened: WAL, the wanted level of durability read back, and
+/// migrations that refuse a file from the future.
+enum StateDatabase {
+    /// - Parameter isDurable: whether a commit must survive a power failure (`synchronous=FULL`);
+    ///   otherwise it survives only the end of the process.
+    static func open(
+        path: String, isDurable: Bool, migrator: DatabaseMigrator
+    ) throws(StateError) -> DatabaseQueue {
+        do {
+            var configuration = Configuration()
+            configuration.busyMode = .timeout(5)
+            // GRDB would set NORMAL, which loses the last commits on power failure.
+            configuration.prepareDatabase { db in
+                try db.execute(sql: "PRAGMA journal_mode = WAL")
+                try db.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")")
+                try db.execute(sql: "PRAGMA foreign_keys = OFF")
+            }
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let isTooNew = try queue.read { db in try migrator.hasBeenSuperseded(db) }
+            guard !isTooNew else {
+                throw StateError(
+                    .newerSchema,
+                    "\(path) was written by a newer version of this program; upgrade it, or use another --state directory"
+                )
+            }
+            try migrator.migrate(queue)
+            let (journal, level) = try queue.writeWithoutTransaction { db in
+                (
+                    try String.fetchOne(db, sql: "PRAGMA journal_mode") ?? "",
+                    try Int.fetchOne(db, sql: "PRAGMA synchronous") ?? -1
+                )
+            }
+            guard journal == "wal", level == (isDurable ? 2 : 0) else {
+                throw StateError(
+                    .io,
+                    "\(path): SQLite did not take the settings that durability needs (journal \(journal), synchronous \(level))"
+                )
+            }
+            return queue
+        } catch let error as StateError {
+            throw error
+        } catch {
+            throw StateError(
+                .unreadable, "cannot open \(path): \(error); move it aside to start afresh")
+        }
+    }
+}
+
+
+/// Whether SQLite ran out of space.
+func isDiskFull(_ error: any Error) -> Bool {
+    (error as? DatabaseError)?.resultCode == .SQLITE_FULL
+}

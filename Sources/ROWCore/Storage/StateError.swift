@@ -1,0 +1,29 @@
+/// Something on disk that stops us: what, why, and what to do about it.
+public struct StateError: Error, Sendable, CustomStringConvertible {
+    public enum Code: Sendable {
+        /// Another process works on this session or image.
+        case locked
+        /// A database was written by a newer version of this program.
+        case newerSchema
+        /// A database cannot be read.
+        case unreadable
+        /// The session stands on another image.
+        case imageMismatch
+        /// There is no such session or image.
+        case notFound
+        /// A name that cannot be used.
+        case invalidName
+        /// The file system refused.
+        case io
+    }
+
+    public let code: Code
+    public let message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}
