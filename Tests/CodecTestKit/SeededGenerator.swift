@@ -1,0 +1,45 @@
+import Foundation
+
+/// SplitMix64: the same seed gives the same values on every machine.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    public init(seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// The seed of this run: `ROWFS_SEED`, or a new one. A failing test shows it.
+    public static let seedOfThisRun: UInt64 =
+        ProcessInfo.processInfo.environment["ROWFS_SEED"].flatMap { UInt64($0) }
+        ?? UInt64.random(in: 0...UInt64.max)
+}
+
+extension RandomNumberGenerator {
+    /// `count` random bytes, none of them outside `range`.
+    public mutating func bytes(
+        count: Int, in range: ClosedRange<UInt8> = 0...255
+    ) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: range, using: &self) }
+    }
+
+    /// A number that is as often at an edge of its range as inside it.
+    public mutating func edgy<T: FixedWidthInteger & UnsignedInteger>(_: T.Type = T.self) -> T {
+        switch UInt8.random(in: 0..<6, using: &self) {
+        case 0: 0
+        case 1: T.max
+        case 2: T.max / 2 + 1
+        default: T.random(in: 0...T.max, using: &self)
+        }
+    }
+
+    /// `value`, or half of the time nil.
+    public mutating func maybe<T>(_ value: (inout Self) -> T) -> T? {
+        Bool.random(using: &self) ? value(&self) : nil
+    }
+}
