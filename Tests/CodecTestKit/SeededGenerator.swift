@@ -21,11 +21,25 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 }
 
 extension RandomNumberGenerator {
-    /// `count` random bytes, none of them outside `range`.
-    public mutating func bytes(
-        count: Int, in range: ClosedRange<UInt8> = 0...255
-    ) -> [UInt8] {
+    /// `count` random bytes within `range`.
+    public mutating func bytes(count: Int, in range: ClosedRange<UInt8> = 0...255) -> [UInt8] {
         (0..<count).map { _ in UInt8.random(in: range, using: &self) }
+    }
+
+    /// At most `maximum` random bytes. Every padding length is as likely as another.
+    public mutating func bytes(upTo maximum: Int) -> [UInt8] {
+        bytes(count: Int.random(in: 0...maximum, using: &self))
+    }
+
+    /// Like ``bytes(upTo:)``, in a C string's alphabet: any byte but NUL.
+    public mutating func text(upTo maximum: Int) -> [UInt8] {
+        let bound = Bool.random(using: &self) ? maximum : Swift.min(maximum, 12)
+        return bytes(count: Int.random(in: 0...bound, using: &self), in: 1...255)
+    }
+
+    /// Up to four elements.
+    public mutating func list<T>(_ element: (inout Self) -> T) -> [T] {
+        (0..<Int.random(in: 0...4, using: &self)).map { _ in element(&self) }
     }
 
     /// A number that is as often at an edge of its range as inside it.

@@ -18,6 +18,8 @@ extension Wire {
 /// One random value: its bytes, and whether other bytes decode to the same value.
 public struct Sample: Sendable {
     public let bytes: [UInt8]
+    /// What the value said its size would be, payload and padding included.
+    public let sizeSaid: Int
     /// Decodes bytes as the sample's type and compares the result with the sample.
     public let isDecoded: @Sendable (_ from: [UInt8]) throws -> Bool
 }
@@ -38,7 +40,8 @@ public struct WireType: Sendable, CustomStringConvertible {
         sample = { random in
             let value = T.random(using: &random)
             let payload = value.payload.map { random.bytes(count: $0.count) }
-            return Sample(bytes: value.record(payload: payload)) { bytes in
+            let size = value.encodedSize + paddedCount(payload?.count ?? 0)
+            return Sample(bytes: value.record(payload: payload), sizeSaid: size) { bytes in
                 var decoded = try T(decoding: bytes)
                 if let payload {
                     guard let range = decoded.payload, Array(bytes[range]) == payload else {

@@ -2,19 +2,6 @@ public import CodecTestKit
 public import NFSProtocol
 public import XDR
 
-extension RandomNumberGenerator {
-    /// Bytes that a C string can hold: any but NUL. Every padding length is as likely as another.
-    mutating func text(upTo maximum: Int) -> [UInt8] {
-        let bound = Bool.random(using: &self) ? maximum : min(maximum, 12)
-        return bytes(count: Int.random(in: 0...bound, using: &self), in: 1...255)
-    }
-
-    /// Up to four elements.
-    mutating func list<T>(_ element: (inout Self) -> T) -> [T] {
-        (0..<Int.random(in: 0...4, using: &self)).map { _ in element(&self) }
-    }
-}
-
 extension XDRVoid: Wire {
     public static func random(using random: inout SeededGenerator) -> Self { Self() }
 }

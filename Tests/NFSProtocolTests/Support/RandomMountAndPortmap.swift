@@ -73,13 +73,13 @@ extension Portmap.Callit.Arguments: Wire {
     public static func random(using random: inout SeededGenerator) -> Self {
         Self(
             program: random.edgy(), version: random.edgy(), procedure: random.edgy(),
-            arguments: random.text(upTo: 100))
+            arguments: random.bytes(upTo: 100))
     }
 }
 
 extension Portmap.Callit.Result: Wire {
     public static func random(using random: inout SeededGenerator) -> Self {
-        Self(port: random.edgy(), results: random.text(upTo: 100))
+        Self(port: random.edgy(), results: random.bytes(upTo: 100))
     }
 }
 
