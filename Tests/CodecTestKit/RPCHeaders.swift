@@ -81,14 +81,17 @@ public struct CallHeader: Wire {
     }
 }
 
-/// What precedes the results of a call that was executed (RFC 5531 §9): accepted, SUCCESS.
+/// What precedes the results in an accepted reply (RFC 5531 §9).
 public struct ReplyHeader: Wire {
     public var xid: UInt32
     public var verifier: Authenticator
+    /// accept_stat: 0 when results follow.
+    public var status: UInt32
 
-    init(xid: UInt32, verifier: Authenticator) {
+    init(xid: UInt32, verifier: Authenticator, status: UInt32) {
         self.xid = xid
         self.verifier = verifier
+        self.status = status
     }
 
     public var encodedSize: Int { 16 + verifier.encodedSize }
@@ -98,7 +101,7 @@ public struct ReplyHeader: Wire {
         output.encode(UInt32(1))
         output.encode(UInt32(0))
         verifier.encode(into: &output)
-        output.encode(UInt32(0))
+        output.encode(status)
     }
 
     public init(from decoder: inout Decoder) throws(XDRError) {
@@ -106,11 +109,15 @@ public struct ReplyHeader: Wire {
         try decoder.expect(1)
         try decoder.expect(0)
         verifier = try Authenticator(from: &decoder)
-        try decoder.expect(0)
+        status = try decoder.decodeUInt32()
     }
 
+    /// Not PROG_MISMATCH (2), which two version numbers follow.
     public static func random(using random: inout SeededGenerator) -> Self {
-        Self(xid: random.edgy(), verifier: .random(using: &random))
+        let statuses: [UInt32] = [0, 1, 3, 4, 5]
+        return Self(
+            xid: random.edgy(), verifier: .random(using: &random),
+            status: statuses[Int.random(in: 0..<statuses.count, using: &random)])
     }
 }
 

@@ -31,9 +31,9 @@ extension RandomNumberGenerator {
         bytes(count: Int.random(in: 0...maximum, using: &self))
     }
 
-    /// Like ``bytes(upTo:)``, in a C string's alphabet: any byte but NUL.
+    /// Like ``bytes(upTo:)`` but mostly short, and in a C string's alphabet: any byte but NUL.
     public mutating func text(upTo maximum: Int) -> [UInt8] {
-        let bound = Bool.random(using: &self) ? maximum : Swift.min(maximum, 12)
+        let bound = Int.random(in: 0..<10, using: &self) == 0 ? maximum : Swift.min(maximum, 12)
         return bytes(count: Int.random(in: 0...bound, using: &self), in: 1...255)
     }
 

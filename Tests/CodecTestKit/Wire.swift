@@ -21,7 +21,7 @@ public struct Sample: Sendable {
     /// What the value said its size would be, payload and padding included.
     public let sizeSaid: Int
     /// Decodes bytes as the sample's type and compares the result with the sample.
-    public let isDecoded: @Sendable (_ from: [UInt8]) throws -> Bool
+    public let isDecoded: @Sendable (_ from: [UInt8]) throws(XDRError) -> Bool
 }
 
 /// A protocol type, with its C counterpart's name where it has one.
@@ -32,7 +32,7 @@ public struct WireType: Sendable, CustomStringConvertible {
     /// A random value, encoded.
     public let sample: @Sendable (inout SeededGenerator) -> Sample
     /// Decodes all of the bytes, and encodes the result.
-    public let recode: @Sendable ([UInt8]) throws -> [UInt8]
+    public let recode: @Sendable ([UInt8]) throws(XDRError) -> [UInt8]
 
     public init<T: Wire>(_ name: String, _: T.Type, in libraries: [CLibrary] = [.libnfs]) {
         self.name = name
@@ -41,7 +41,8 @@ public struct WireType: Sendable, CustomStringConvertible {
             let value = T.random(using: &random)
             let payload = value.payload.map { random.bytes(count: $0.count) }
             let size = value.encodedSize + paddedCount(payload?.count ?? 0)
-            return Sample(bytes: value.record(payload: payload), sizeSaid: size) { bytes in
+            return Sample(bytes: value.record(payload: payload), sizeSaid: size) {
+                bytes throws(XDRError) in
                 var decoded = try T(decoding: bytes)
                 if let payload {
                     guard let range = decoded.payload, Array(bytes[range]) == payload else {
@@ -52,7 +53,7 @@ public struct WireType: Sendable, CustomStringConvertible {
                 return decoded == value
             }
         }
-        recode = { bytes in
+        recode = { bytes throws(XDRError) in
             let value = try T(decoding: bytes)
             return value.record(payload: value.payload.map { Array(bytes[$0]) })
         }

@@ -22,13 +22,12 @@ public struct WireChecks {
     }
 
     /// A record that ends early, wherever, is an error.
-    public func rejectsEveryTruncation(rounds: Int = 40) throws {
+    public func rejectsEveryTruncation(rounds: Int = 12) throws {
         try forEachSample(rounds: rounds) { sample, comment in
-            for count in sample.bytes.indices {
-                #expect(throws: XDRError.self, comment) {
-                    try type.recode(Array(sample.bytes[..<count]))
-                }
+            let taken = sample.bytes.indices.filter {
+                refusal(of: Array(sample.bytes[..<$0])) == nil
             }
+            #expect(taken == [], comment)
         }
     }
 
@@ -36,28 +35,41 @@ public struct WireChecks {
     public func rejectsTrailingBytes(rounds: Int = 40) throws {
         try forEachSample(rounds: rounds) { sample, comment in
             for extra in [1, 4, 5] {
-                #expect(throws: XDRError(.trailingBytes, at: 0), comment) {
-                    try type.recode(sample.bytes + [UInt8](repeating: 0, count: extra))
-                }
+                let bytes = sample.bytes + [UInt8](repeating: 0, count: extra)
+                #expect(refusal(of: bytes)?.code == .trailingBytes, comment)
             }
         }
     }
 
     /// With any of its 4-byte units replaced, a record is refused or read for exactly what it says:
     /// a boolean of 2, an unknown discriminant or an overlong count never passes for another value.
-    public func misreadsNothing(rounds: Int = 20) throws {
+    public func misreadsNothing(rounds: Int = 6) throws {
         try forEachSample(rounds: rounds) { sample, comment in
             for unit in stride(from: 0, to: sample.bytes.count, by: 4) {
-                for value: UInt32 in [0, 1, 2, 3, 8, 65, 0x0100_0000, 0x7fff_ffff, .max] {
+                let misread = Self.suspects.filter { value in
                     var bytes = sample.bytes
                     for index in 0..<4 {
                         bytes[unit + index] = UInt8(truncatingIfNeeded: value >> (24 - 8 * index))
                     }
-                    // The codec may refuse the bytes; that is one of the two right answers.
-                    guard let again = try? type.recode(bytes) else { continue }
-                    #expect(isSameButPadding(again, bytes), "unit \(unit) = \(value), \(comment)")
+                    guard let again = try? type.recode(bytes) else { return false }
+                    return !isSameButPadding(again, bytes)
                 }
+                #expect(misread == [], "unit at \(unit), \(comment)")
             }
+        }
+    }
+
+    private static let suspects: [UInt32] = [
+        0, 1, 2, 3, 8, 65, 0x0100_0000, 0x7fff_ffff, .max,
+    ]
+
+    /// - Returns: nil when `bytes` are taken for a value.
+    private func refusal(of bytes: [UInt8]) -> XDRError? {
+        do {
+            _ = try type.recode(bytes)
+            return nil
+        } catch {
+            return error
         }
     }
 
