@@ -19,8 +19,10 @@ enum conformance_failure {
 
 /// Decodes `in` as `type` with the C library and encodes the result into `out`.
 /// - Returns: the bytes written to `out`, or a conformance_failure.
-long conformance_tirpc(const char *type, const uint8_t *in, size_t size, uint8_t *out, size_t capacity);
-long conformance_libnfs(const char *type, const uint8_t *in, size_t size, uint8_t *out, size_t capacity);
+long conformance_tirpc(
+    const char *type, const uint8_t *in, size_t size, uint8_t *out, size_t capacity);
+long conformance_libnfs(
+    const char *type, const uint8_t *in, size_t size, uint8_t *out, size_t capacity);
 
 /// The name of the type number `index` that the library can round-trip; NULL past the last one.
 const char *conformance_tirpc_type(size_t index);
