@@ -1,6 +1,6 @@
 // Round trips through two independent C implementations of XDR: libtirpc (the primitives, the RPC
 // headers, the port mapper) and libnfs (every NFSv3, MOUNT and port mapper type). Their headers
-// define the same names, so each library has a .c file to itself and none of their types shows here.
+// define the same names, so each library has a .c file to itself and none of their types is here.
 
 #ifndef CCONFORMANCE_H
 #define CCONFORMANCE_H
