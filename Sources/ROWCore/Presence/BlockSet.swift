@@ -16,8 +16,7 @@ struct BlockSet: Sendable {
     static func page(of block: UInt64) -> UInt64 { block >> pageShift }
 
     func contains(_ block: UInt64) -> Bool {
-        guard let words = pages[Self.page(of: block)] else { return false }
-        return words[Self.word(of: block)] & (1 << (block & 63)) != 0
+        pages[Self.page(of: block)]?.isSet(Int(block & (Self.blocksPerPage - 1))) ?? false
     }
 
     /// Adds every block of a range.
@@ -56,20 +55,20 @@ struct BlockSet: Sendable {
     func run(at block: UInt64, limit: UInt64) -> (isPresent: Bool, end: UInt64) {
         precondition(block < limit)
         guard !isEmpty else { return (false, limit) }
-        let isPresent = contains(block)
         var index = Self.page(of: block)
+        var words = pages[index]
         var bit = Int(block & (Self.blocksPerPage - 1))
+        let isPresent = words?.isSet(bit) ?? false
         while true {
             let start = index << Self.pageShift
-            let bitLimit = Int(min(limit - start, Self.blocksPerPage))
-            if let words = pages[index] {
+            if let words {
+                let bitLimit = Int(min(limit - start, Self.blocksPerPage))
                 let end = words.endOfRun(of: isPresent, from: bit, limit: bitLimit)
                 if end < bitLimit { return (isPresent, start + UInt64(end)) }
             } else if isPresent {
-                return (isPresent, start)
+                return (true, start)
             }
             guard limit - start > Self.blocksPerPage else { return (isPresent, limit) }
-            bit = 0
             if isPresent {
                 index += 1
             } else {
@@ -79,6 +78,8 @@ struct BlockSet: Sendable {
                 }
                 index = next
             }
+            words = pages[index]
+            bit = 0
         }
     }
 
@@ -105,10 +106,6 @@ struct BlockSet: Sendable {
 
     /// A page without a bit.
     private static let noBits = [UInt64](repeating: 0, count: wordsPerPage)
-
-    private static func word(of block: UInt64) -> Int {
-        Int((block & (blocksPerPage - 1)) >> 6)
-    }
 
     /// Splits blocks into their pages and the bits of each.
     private static func forEachPage(
@@ -145,6 +142,8 @@ struct BlockSet: Sendable {
 /// The words of one page as a row of bits.
 extension [UInt64] {
     fileprivate var bitCount: Int { reduce(0) { $0 + $1.nonzeroBitCount } }
+
+    fileprivate func isSet(_ bit: Int) -> Bool { self[bit >> 6] & (1 << UInt64(bit & 63)) != 0 }
 
     /// - Returns: how many of the bits were clear.
     fileprivate mutating func setBits(_ bits: Range<Int>) -> Int {
