@@ -20,6 +20,8 @@ let package = Package(
     name: "rowfs",
     products: [
         .library(name: "ROWCore", targets: ["ROWCore"]),
+        .library(name: "NFSClient", targets: ["NFSClient"]),
+        .executable(name: "rowctl", targets: ["rowctl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -39,6 +41,21 @@ let package = Package(
                 "XDR", "NFSProtocol", "CLinux", system,
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "NFSClient", dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio,
+            swiftSettings: settings),
+        .target(
+            name: "ROWProxy",
+            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system]
+                + nio,
+            swiftSettings: settings),
+        .executableTarget(
+            name: "rowctl",
+            dependencies: [
+                "ROWCore", "ROWProxy", "NFSClient", system,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
     ]

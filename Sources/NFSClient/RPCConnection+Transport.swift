@@ -101,7 +101,7 @@ extension RPCConnection {
         transport = .connected(context)
         connectionsMade += 1
         if connectionsMade > 1 { statistics.reconnects += 1 }
-        setCongestionControl(context.channel)
+        if let name = options.congestionControl { CongestionControl.set(name, of: context.channel) }
         transmitAll()
         let waiters = connectWaiters
         connectWaiters = []
@@ -161,18 +161,6 @@ extension RPCConnection {
         let pause = min(
             Double(first.nanoseconds) * Double(1 << doublings), Double(maximum.nanoseconds))
         return .nanoseconds(Int64(pause * Double.random(in: 0.5...1)))
-    }
-
-    private func setCongestionControl(_ channel: any Channel) {
-        guard let name = options.congestionControl, name.utf8.count < 16,
-            let provider = channel as? any SocketOptionProvider
-        else { return }
-        // The kernel takes up to TCP_CA_NAME_MAX (16) bytes and ends the name at a NUL.
-        var bytes: (UInt64, UInt64) = (0, 0)
-        withUnsafeMutableBytes(of: &bytes) { $0.copyBytes(from: name.utf8) }
-        // The result does not matter: the option is a preference.
-        _ = provider.unsafeSetSocketOption(
-            level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_CONGESTION), value: bytes)
     }
 
     func isRefusal(_ error: any Error) -> Bool {

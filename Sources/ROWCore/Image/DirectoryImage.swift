@@ -10,7 +10,7 @@ public import SystemPackage
 public final class DirectoryImage {
     public let path: FilePath
     private let root: FileDescriptor
-    private var openFiles: [NodeID: FileDescriptor] = [:]
+    private var openFiles: [NodeID: SparseFile] = [:]
     private var openOrder: [NodeID] = []
     private var listings: [NodeID: OpaquePointer] = [:]
 
@@ -30,7 +30,6 @@ public final class DirectoryImage {
     }
 
     deinit {
-        for file in openFiles.values { try? file.close() }
         for listing in listings.values { clinux_dir_close(listing) }
         try? root.close()
     }
@@ -58,39 +57,30 @@ public final class DirectoryImage {
         }
     }
 
-    /// Reads main's bytes; those past the end of the file are not written.
-    /// - Returns: bytes read.
-    public func read(
-        _ id: NodeID, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64,
-        in store: ImageStore
-    ) throws(Errno) -> Int {
-        let file = try open(id, store)
-        var done = 0
-        while done < buffer.count {
-            let count = clinux_pread(
-                file.rawValue, buffer.baseAddress! + done, buffer.count - done,
-                Int64(offset) + Int64(done))
-            if count == -Int(EINTR) { continue }
-            guard count >= 0 else { throw Errno(rawValue: Int32(-count)) }
-            if count == 0 { break }
-            done += count
-        }
-        return done
-    }
-
-    // MARK: Reaching objects
-
-    private func open(_ id: NodeID, _ store: ImageStore) throws(Errno) -> FileDescriptor {
+    /// A file of the image, open for reading.
+    /// - Throws: STALE when it is no longer the file that the image store knows.
+    public func file(_ id: NodeID, in store: ImageStore) throws(Errno) -> SparseFile {
         if let file = openFiles[id] { return file }
-        let file = try openPath(of: id, store, flags: UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+        let file = SparseFile(
+            descriptor: try openPath(
+                of: id, store, flags: UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK)))
+        var stat = clinux_stat()
+        guard clinux_fstat(file.descriptor.rawValue, &stat) == 0,
+            let now = NFS3.Attributes(stat), let known = store.attributes(of: id),
+            known.isSameObject(as: now)
+        else {
+            store.onEvent("the image changed under us: a file of \(path) is not what it was")
+            throw .staleNFSFileHandle
+        }
         if openOrder.count >= Self.openFilesMaximum {
-            let oldest = openOrder.removeFirst()
-            try? openFiles.removeValue(forKey: oldest)?.close()
+            openFiles[openOrder.removeFirst()] = nil
         }
         openFiles[id] = file
         openOrder.append(id)
         return file
     }
+
+    // MARK: Reaching objects
 
     private func openPath(
         of id: NodeID, _ store: ImageStore, flags: UInt64

@@ -86,7 +86,7 @@ extension SessionState {
     }
 
     /// Bytes beyond this offset do not exist in any file (the shadow's limit).
-    static var sizeMaximum: UInt64 { LayerMap.sizeMaximum }
+    public static var sizeMaximum: UInt64 { LayerMap.sizeMaximum }
 
     func checkSize(_ size: UInt64) throws(Interrupt) {
         guard size <= Self.sizeMaximum else { throw .status(.fbig) }

@@ -157,10 +157,10 @@ extension SessionState {
         }
         guard isEmpty, directory.showsImage else { return isEmpty }
         try image.forEachEntry(of: directory.id, after: 0) { _, name, _ throws(Interrupt) in
-            let delta = try name.withBytes { bytes throws(Interrupt) in
-                try delta(directory, bytes)
+            let change = try name.withBytes { bytes throws(Interrupt) in
+                try self.delta(directory, bytes)
             }
-            isEmpty = delta == .whiteout
+            isEmpty = change == .whiteout
             return isEmpty
         }
         if isEmpty, try !isComplete(directory) { throw .need(.listing(directory: directory.id)) }

@@ -137,7 +137,7 @@ public struct StoredReply: Sendable {
     }
 
     /// Replies kept for each client; more than the calls a client may have in flight.
-    static let countPerClient = 512
+    public static let countPerClient = 512
 
     fileprivate func insert(_ run: (String, StatementArguments) throws -> Void) throws {
         try run(

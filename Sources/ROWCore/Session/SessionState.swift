@@ -1,3 +1,4 @@
+import CLinux
 public import NFSProtocol
 public import SystemPackage
 
@@ -315,6 +316,38 @@ public final class SessionState {
     }
 
     // MARK: Housekeeping
+
+    /// A READ took bytes from the shadow.
+    public func countShadowRead() { shadowCalls.reads += 1 }
+
+    /// Room in the shadow's file system, for FSSTAT.
+    public struct Space: Sendable {
+        public let totalBytes: UInt64
+        public let freeBytes: UInt64
+        /// What an unprivileged user may take.
+        public let availableBytes: UInt64
+        public let totalFiles: UInt64
+        public let freeFiles: UInt64
+    }
+
+    public func space() throws(Interrupt) -> Space {
+        var numbers = clinux_statvfs()
+        guard clinux_statvfs(store.shadowDirectory.string, &numbers) == 0 else {
+            throw .status(.io)
+        }
+        return Space(
+            totalBytes: numbers.blocks * numbers.block_size,
+            freeBytes: numbers.blocks_free * numbers.block_size,
+            availableBytes: numbers.blocks_available * numbers.block_size,
+            totalFiles: numbers.files, freeFiles: numbers.files_free)
+    }
+
+    /// Lets go of files and the database; after a ``flush(then:)``, with nothing in flight. Nothing
+    /// may be called afterwards.
+    public func close() {
+        openFiles.removeAll()
+        store.writer.close()
+    }
 
     /// Lets go of nodes beyond the limit. Call between operations, never inside one.
     public func trim() {

@@ -1,0 +1,26 @@
+import NFSProtocol
+
+/// What was done, counted on the loop.
+final class Counters {
+    private(set) var client = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
+    private(set) var main = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
+    var bytesFromMain = 0
+    var bytesToClient = 0
+    var bytesFromClient = 0
+    /// Retries answered from the reply cache.
+    var replayed = 0
+    /// Retries of calls that were still being worked on.
+    var dropped = 0
+
+    func count(_ procedure: NFS3.Procedure) { client[Int(procedure.rawValue)] += 1 }
+
+    func countMain(_ procedure: NFS3.Procedure) { main[Int(procedure.rawValue)] += 1 }
+
+    static func byName(_ counts: [Int]) -> [String: Int] {
+        var named: [String: Int] = [:]
+        for procedure in NFS3.Procedure.allCases where counts[Int(procedure.rawValue)] > 0 {
+            named[procedure.name] = counts[Int(procedure.rawValue)]
+        }
+        return named
+    }
+}

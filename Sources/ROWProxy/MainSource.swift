@@ -1,0 +1,152 @@
+import NFSProtocol
+import NIOCore
+import NIOPosix
+import ROWCore
+import SystemPackage
+
+/// Main as the loop sees it: a local directory, or an NFS server. Identical fetches under way are made
+/// once, however many operations wait for them.
+final class MainSource {
+    enum Kind {
+        case directory(DirectoryImage)
+        case remote(RemoteImage)
+    }
+
+    /// Why main gave no bytes.
+    struct ReadFailure: Error {
+        let status: NFS3.Status
+    }
+
+    let kind: Kind
+    let image: ImageStore
+    private let counters: Counters
+    private let loop: any EventLoop
+    private let pool: NIOThreadPool
+    private var waiting: [Fetch: [(NFS3.Status?) -> Void]] = [:]
+
+    init(
+        kind: Kind, image: ImageStore, counters: Counters, loop: any EventLoop,
+        pool: NIOThreadPool
+    ) {
+        self.kind = kind
+        self.image = image
+        self.counters = counters
+        self.loop = loop
+        self.pool = pool
+    }
+
+    /// Gets what an operation needs into the image store; `then` hears nil, or the status to answer.
+    func fetch(_ fetch: Fetch, then: @escaping (NFS3.Status?) -> Void) {
+        guard waiting[fetch] == nil else {
+            waiting[fetch]?.append(then)
+            return
+        }
+        waiting[fetch] = [then]
+        switch kind {
+        case .directory(let directory):
+            counters.countMain(fetch.procedure)
+            finish(fetch, directory.perform(fetch, in: image))
+        case .remote(let remote):
+            remote.perform(fetch) { self.finish(fetch, $0) }
+        }
+    }
+
+    private func finish(_ fetch: Fetch, _ result: FetchResult) {
+        do {
+            try image.feed(fetch, result, replica: 0)
+        } catch {
+            wake(fetch, error.status)
+            return
+        }
+        image.commit { self.wake(fetch, $0) }
+    }
+
+    private func wake(_ fetch: Fetch, _ status: NFS3.Status?) {
+        for then in waiting.removeValue(forKey: fetch) ?? [] { then(status) }
+    }
+
+    /// The file itself, where main is on this machine.
+    func localFile(_ id: NodeID) throws(Interrupt) -> SparseFile? {
+        guard case .directory(let directory) = kind else { return nil }
+        do {
+            return try directory.file(id, in: image)
+        } catch {
+            throw .status(NFS3.Status(error))
+        }
+    }
+
+    /// Reads a range of a file of main; all of it lies below the file's size in the image.
+    func read(
+        _ id: NodeID, _ range: Range<UInt64>,
+        then: @escaping (Result<ByteBuffer, ReadFailure>) -> Void
+    ) {
+        switch kind {
+        case .directory(let directory):
+            do {
+                let file = try directory.file(id, in: image)
+                readOffLoop(file, range) { result in
+                    then(result.mapError { ReadFailure(status: NFS3.Status($0)) })
+                }
+            } catch {
+                then(.failure(ReadFailure(status: NFS3.Status(error))))
+            }
+        case .remote(let remote):
+            remote.read(id, range, then: then)
+        }
+    }
+
+    /// Reads a file on the thread pool, for what the page cache does not hold.
+    func readOffLoop(
+        _ file: SparseFile, _ range: Range<UInt64>,
+        then: @escaping (Result<ByteBuffer, Errno>) -> Void
+    ) {
+        let count = Int(range.upperBound - range.lowerBound)
+        let shared = SharedFile(file: file)
+        let completion = NIOLoopBound(then, eventLoop: loop)
+        pool.runIfActive(eventLoop: loop) { () -> Result<ByteBuffer, Errno> in
+            var buffer = ByteBufferAllocator().buffer(capacity: count)
+            var failure: Errno?
+            buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { memory in
+                do throws(Errno) {
+                    try shared.file.read(
+                        into: UnsafeMutableRawBufferPointer(rebasing: memory[..<count]),
+                        at: range.lowerBound)
+                    return count
+                } catch {
+                    failure = error
+                    return 0
+                }
+            }
+            return failure.map { .failure($0) } ?? .success(buffer)
+        }.whenComplete { result in
+            switch result {
+            case .success(let read): completion.value(read)
+            case .failure: completion.value(.failure(.ioError))
+            }
+        }
+    }
+}
+
+/// A file on its way to the pool and back.
+///
+/// `@unchecked Sendable`: the pool only calls `read(into:at:)`, which uses nothing but the descriptor,
+/// and the reference keeps that open.
+private struct SharedFile: @unchecked Sendable {
+    let file: SparseFile
+}
+
+extension Fetch {
+    fileprivate var procedure: NFS3.Procedure {
+        switch self {
+        case .lookup: .lookup
+        case .listing: .readdirplus
+        case .target: .readlink
+        }
+    }
+}
+
+extension Interrupt {
+    fileprivate var status: NFS3.Status {
+        if case .status(let status) = self { status } else { .serverFault }
+    }
+}

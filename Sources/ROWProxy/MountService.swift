@@ -1,0 +1,142 @@
+import NFSProtocol
+import ONCRPC
+import ROWCore
+import XDR
+
+/// MOUNT version 3 (RFC 1813 appendix I) and version 1 (RFC 1094 appendix A): hands out the root
+/// handle of a session, or of a directory below it.
+final class MountService {
+    private let sessions: SessionTable
+    private let main: MainSource
+    /// Who has mounted what, for DUMP. A hint at best: clients may go without a word.
+    private var mounts: [Mount.Dump.Entry] = []
+    private static let mountsMaximum = 1024
+
+    init(sessions: SessionTable, main: MainSource) {
+        self.sessions = sessions
+        self.main = main
+    }
+
+    func serve(_ call: RPCCall) {
+        guard let procedure = Mount.Procedure(rawValue: call.header.procedure) else {
+            call.reject(.procUnavail)
+            return
+        }
+        do {
+            switch procedure {
+            case .null: call.reply(XDRVoid())
+            case .mnt: mount(call, try call.arguments(Mount.Mnt.Arguments.self))
+            case .dump: call.reply(Mount.Dump.Result(mounts))
+            case .umnt:
+                let path = try call.arguments(Mount.Umnt.Arguments.self)
+                let host = Mount.Name(call.connection.clientAddress)
+                mounts.removeAll { $0.hostname == host && $0.directory == path }
+                call.reply(XDRVoid())
+            case .umntall:
+                let host = Mount.Name(call.connection.clientAddress)
+                mounts.removeAll { $0.hostname == host }
+                call.reply(XDRVoid())
+            case .export:
+                call.reply(
+                    Mount.Export.Result(
+                        sessions.names.map {
+                            Mount.Export.Entry(directory: Mount.DirectoryPath("/" + $0), groups: [])
+                        }))
+            }
+        } catch {
+            call.reject(.garbageArgs)
+        }
+    }
+
+    private func mount(_ call: RPCCall, _ path: Mount.DirectoryPath) {
+        let parts = path.bytes.split(separator: UInt8(ascii: "/")).map(Array.init)
+        guard let name = parts.first, let session = sessions[name] else {
+            answer(call, .failure(.noent))
+            return
+        }
+        walk(call.detached(), path, session, Array(parts.dropFirst()))
+    }
+
+    private func walk(
+        _ call: RPCCall, _ path: Mount.DirectoryPath, _ session: SessionState, _ names: [[UInt8]]
+    ) {
+        do throws(Interrupt) {
+            var id = NodeID.root
+            for name in names where name != [UInt8(ascii: ".")] {
+                id = try name.withUnsafeBufferPointer { bytes throws(Interrupt) in
+                    try session.lookup(id, UnsafeRawBufferPointer(bytes), .root).id
+                }
+            }
+            guard try session.attributes(of: id).type == .directory else {
+                answer(call, .failure(.notdir))
+                return
+            }
+            remember(call, path)
+            answer(call, .ok(session.handle(of: id)))
+        } catch {
+            interrupted(error, call, path, session, names)
+        }
+    }
+
+    private func interrupted(
+        _ reason: Interrupt, _ call: RPCCall, _ path: Mount.DirectoryPath,
+        _ session: SessionState, _ names: [[UInt8]]
+    ) {
+        switch reason {
+        case .need(let fetch):
+            main.fetch(fetch) { status in
+                if status == nil {
+                    self.walk(call, path, session, names)
+                } else {
+                    self.answer(call, .failure(.io))
+                }
+            }
+        case .wait:
+            session.commit { _ in self.walk(call, path, session, names) }
+        case .status(let status):
+            answer(call, .failure(Self.mountStatus(status)))
+        }
+    }
+
+    private func remember(_ call: RPCCall, _ path: Mount.DirectoryPath) {
+        let entry = Mount.Dump.Entry(
+            hostname: Mount.Name(call.connection.clientAddress), directory: path)
+        guard !mounts.contains(entry) else { return }
+        if mounts.count >= Self.mountsMaximum { mounts.removeFirst() }
+        mounts.append(entry)
+    }
+
+    private enum Answer {
+        case ok(NFS3.FileHandle)
+        case failure(Mount.Status)
+    }
+
+    private func answer(_ call: RPCCall, _ answer: Answer) {
+        switch (answer, call.header.version) {
+        case (.ok(let handle), Mount.version1):
+            guard let success = Mount.Mnt.SuccessVersion1(handle: handle) else {
+                call.reply(Mount.Mnt.ResultVersion1.failure(.serverFault))
+                return
+            }
+            call.reply(Mount.Mnt.ResultVersion1.ok(success))
+        case (.ok(let handle), _):
+            call.reply(
+                Mount.Mnt.Result.ok(
+                    Mount.Mnt.Success(handle: handle, flavors: [RPC.Flavor.sys, RPC.Flavor.none])))
+        case (.failure(let status), Mount.version1):
+            call.reply(Mount.Mnt.ResultVersion1.failure(status))
+        case (.failure(let status), _):
+            call.reply(Mount.Mnt.Result.failure(status))
+        }
+    }
+
+    private static func mountStatus(_ status: NFS3.Status) -> Mount.Status {
+        switch status {
+        case .noent, .stale: .noent
+        case .acces, .perm: .acces
+        case .notdir: .notdir
+        case .nameTooLong: .nameTooLong
+        default: .io
+        }
+    }
+}

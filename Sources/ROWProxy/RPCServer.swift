@@ -1,0 +1,49 @@
+import NFSProtocol
+import ONCRPC
+import XDR
+
+/// Which program, version and procedure a call is for; everything we do not serve is told so, since
+/// kernel clients probe (NFSACL, NLM).
+final class RPCServer {
+    private let nfs: NFSService
+    private let mount: MountService
+    private let onEvent: (String) -> Void
+    private var connections: [ObjectIdentifier: RPCHandler] = [:]
+
+    init(nfs: NFSService, mount: MountService, onEvent: @escaping (String) -> Void) {
+        self.nfs = nfs
+        self.mount = mount
+        self.onEvent = onEvent
+    }
+
+    func serve(_ call: RPCCall) {
+        let header = call.header
+        switch (header.program, header.version) {
+        case (NFS3.program, NFS3.version): nfs.serve(call)
+        case (NFS3.program, _):
+            call.reject(.progMismatch(low: NFS3.version, high: NFS3.version))
+        case (Mount.program, Mount.version), (Mount.program, Mount.version1): mount.serve(call)
+        case (Mount.program, _):
+            call.reject(.progMismatch(low: Mount.version1, high: Mount.version))
+        default: call.reject(.progUnavail)
+        }
+    }
+
+    func opened(_ connection: RPCHandler) {
+        connections[ObjectIdentifier(connection)] = connection
+    }
+
+    func closed(_ connection: RPCHandler) {
+        connections[ObjectIdentifier(connection)] = nil
+    }
+
+    /// All calls of one read have been looked at.
+    func turnEnded() { nfs.turnEnded() }
+
+    func event(_ text: String) { onEvent(text) }
+
+    /// Closes every connection.
+    func closeAll() {
+        for connection in connections.values { connection.close() }
+    }
+}

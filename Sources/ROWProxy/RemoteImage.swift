@@ -1,0 +1,481 @@
+import NFSClient
+import NFSProtocol
+import NIOCore
+import ONCRPC
+import ROWCore
+import XDR
+
+/// An NFS server as an image: finds main's handle of a node, asks main, and checks that what it says
+/// still describes the object it described before.
+///
+/// Loop-confined.
+final class RemoteImage {
+    typealias ReadCompletion = (Result<ByteBuffer, MainSource.ReadFailure>) -> Void
+
+    let connection: RPCConnection
+    let replica = 0
+    /// Keeps the connection.
+    private let client: NFSClient
+    private let image: ImageStore
+    private let counters: Counters
+    private let credential: RPC.Credential
+    private let timeout: TimeAmount
+    private let onEvent: (String) -> Void
+    private let rootHandle: NFS3.FileHandle
+    /// How far the listing of a directory has come. Soft: lost with a restart, the import starts again
+    /// and known names keep their cookies.
+    private var imports: [NodeID: Import] = [:]
+    private var handles: [NodeID: NFS3.FileHandle] = [:]
+
+    private struct Import {
+        var cookie: UInt64 = 0
+        var verifier: UInt64 = 0
+        /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
+        var isPlain = false
+    }
+
+    /// Main's handles in memory; all of them are in the image database.
+    private static let handlesMaximum = 16_384
+    private static let importsMaximum = 256
+    private static let listingBytes: UInt32 = 64 << 10
+    /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
+    private static let lookupsMaximum = 32
+
+    init(
+        client: NFSClient, image: ImageStore, counters: Counters,
+        credential: RPC.Credential, timeout: TimeAmount,
+        onEvent: @escaping (String) -> Void
+    ) {
+        self.client = client
+        connection = client.loopConfinedConnection
+        rootHandle = client.rootHandle
+        self.image = image
+        self.counters = counters
+        self.credential = credential
+        self.timeout = timeout
+        self.onEvent = onEvent
+    }
+
+    /// Answers a fetch.
+    func perform(_ fetch: Fetch, then: @escaping (FetchResult) -> Void) {
+        switch fetch {
+        case .lookup(let directory, let name):
+            withHandle(directory, fail: { then(.failed($0)) }) { handle, again in
+                self.lookup(handle, NFS3.Filename(name)) { outcome in
+                    if case .failed(.stale) = outcome, again() { return }
+                    then(outcome)
+                }
+            }
+        case .target(let id):
+            withHandle(id, fail: { then(.failed($0)) }) { handle, again in
+                self.call(
+                    .readlink, NFS3.Readlink.Arguments(symlink: handle),
+                    NFS3.Readlink.Result.self
+                ) { result in
+                    switch result {
+                    case .success(.ok(let ok)): then(.target(ok.data.bytes))
+                    case .success(.failure(let status, _)):
+                        if status == .stale, again() { return }
+                        then(.failed(status))
+                    case .failure(let failure): then(.failed(failure.status))
+                    }
+                }
+            }
+        case .listing(let directory):
+            withHandle(directory, fail: { then(.failed($0)) }) { handle, again in
+                self.list(directory, handle, again, then)
+            }
+        }
+    }
+
+    // MARK: Calls
+
+    /// Makes a call; a transport failure is JUKEBOX, for which the client waits and tries again.
+    private func call<Arguments: XDREncodable, Result: XDRDecodable>(
+        _ procedure: NFS3.Procedure, _ arguments: Arguments, _: Result.Type,
+        as credential: RPC.Credential? = nil,
+        then: @escaping (Swift.Result<Result, MainSource.ReadFailure>) -> Void
+    ) {
+        send(procedure, arguments, as: credential) { reply in
+            switch reply {
+            case .failure(let failure): then(.failure(failure))
+            case .success(let reply):
+                var decoder = Decoder(reply.buffer.readableBytesSpan, at: reply.resultsOffset)
+                do {
+                    then(.success(try Result(from: &decoder)))
+                } catch {
+                    self.onEvent("main's reply to \(procedure.name) is malformed: \(error)")
+                    then(.failure(MainSource.ReadFailure(status: .io)))
+                }
+            }
+        }
+    }
+
+    private func send<Arguments: XDREncodable>(
+        _ procedure: NFS3.Procedure, _ arguments: Arguments, as credential: RPC.Credential?,
+        then: @escaping (Swift.Result<RPCReply, MainSource.ReadFailure>) -> Void
+    ) {
+        counters.countMain(procedure)
+        connection.call(
+            program: NFS3.program, version: NFS3.version, procedure: procedure.rawValue,
+            credential: credential ?? self.credential, argumentsSize: arguments.encodedSize,
+            encode: { arguments.encode(into: &$0) }, timeout: timeout
+        ) { result in
+            switch result {
+            case .success(let reply): then(.success(reply))
+            case .failure(let error):
+                self.onEvent("main: \(error)")
+                then(.failure(MainSource.ReadFailure(status: .jukebox)))
+            }
+        }
+    }
+
+    // MARK: Handles
+
+    /// Finds main's handle of a node, from what is known or by the node's path, and runs `body` with it.
+    /// When main says STALE, `again` forgets the handle and runs `body` once more with a new one; it
+    /// answers false when that has been done already.
+    private func withHandle(
+        _ id: NodeID, isRetry: Bool = false, fail: @escaping (NFS3.Status) -> Void,
+        _ body: @escaping (NFS3.FileHandle, _ again: @escaping () -> Bool) -> Void
+    ) {
+        find(id, isFresh: isRetry) { found in
+            switch found {
+            case .failure(let failure): fail(failure.status)
+            case .success(let handle):
+                body(handle) {
+                    guard !isRetry else { return false }
+                    self.withHandle(id, isRetry: true, fail: fail, body)
+                    return true
+                }
+            }
+        }
+    }
+
+    private func find(
+        _ id: NodeID, isFresh: Bool,
+        then: @escaping (Swift.Result<NFS3.FileHandle, MainSource.ReadFailure>) -> Void
+    ) {
+        if id == .root {
+            then(.success(rootHandle))
+            return
+        }
+        if !isFresh {
+            if let handle = handles[id] {
+                then(.success(handle))
+                return
+            }
+            if let handle = image.handle(of: id, replica: replica) {
+                remember(handle, of: id)
+                then(.success(handle))
+                return
+            }
+        }
+        guard let (parent, name) = image.location(of: id) else {
+            then(.failure(MainSource.ReadFailure(status: .stale)))
+            return
+        }
+        find(parent, isFresh: isFresh) { found in
+            switch found {
+            case .failure(let failure): then(.failure(failure))
+            case .success(let directory):
+                self.lookup(directory, NFS3.Filename(name)) { result in
+                    guard case .entry(let entry?) = result, let handle = entry.handle,
+                        let known = self.image.attributes(of: id)
+                    else {
+                        if case .failed(let status) = result, status != .noent {
+                            then(.failure(MainSource.ReadFailure(status: status)))
+                        } else {
+                            self.changedUnderUs(id)
+                            then(.failure(MainSource.ReadFailure(status: .stale)))
+                        }
+                        return
+                    }
+                    guard known.isSameObject(as: entry.attributes) else {
+                        self.changedUnderUs(id)
+                        then(.failure(MainSource.ReadFailure(status: .stale)))
+                        return
+                    }
+                    self.remember(handle, of: id)
+                    self.image.feedHandle(handle, of: id, replica: self.replica)
+                    then(.success(handle))
+                }
+            }
+        }
+    }
+
+    private func remember(_ handle: NFS3.FileHandle, of id: NodeID) {
+        if handles.count >= Self.handlesMaximum { handles.removeAll(keepingCapacity: true) }
+        handles[id] = handle
+    }
+
+    private func changedUnderUs(_ id: NodeID) {
+        let path = String(decoding: image.path(of: id) ?? [], as: UTF8.self)
+        onEvent("the image changed under us: /\(path)")
+    }
+
+    // MARK: Names
+
+    /// LOOKUP, and GETATTR where LOOKUP left the attributes out.
+    private func lookup(
+        _ directory: NFS3.FileHandle, _ name: NFS3.Filename,
+        then: @escaping (FetchResult) -> Void
+    ) {
+        let what = NFS3.DirectoryOperation(directory: directory, name: name)
+        call(.lookup, NFS3.Lookup.Arguments(what: what), NFS3.Lookup.Result.self) { result in
+            switch result {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(.noent, _)): then(.entry(nil))
+            case .success(.failure(let status, _)): then(.failed(status))
+            case .success(.ok(let ok)):
+                if let attributes = ok.attributes {
+                    then(.entry(MainEntry(attributes: attributes, handle: ok.object)))
+                } else {
+                    self.getattr(ok.object, then: then)
+                }
+            }
+        }
+    }
+
+    private func getattr(_ handle: NFS3.FileHandle, then: @escaping (FetchResult) -> Void) {
+        call(.getattr, NFS3.Getattr.Arguments(object: handle), NFS3.Getattr.Result.self) {
+            switch $0 {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(let status, _)): then(.failed(status))
+            case .success(.ok(let ok)):
+                then(.entry(MainEntry(attributes: ok.attributes, handle: handle)))
+            }
+        }
+    }
+
+    // MARK: Listings
+
+    private func list(
+        _ directory: NodeID, _ handle: NFS3.FileHandle, _ again: @escaping () -> Bool,
+        _ then: @escaping (FetchResult) -> Void
+    ) {
+        let state = imports[directory] ?? Import()
+        guard !state.isPlain else {
+            listPlain(directory, handle, state, again, then)
+            return
+        }
+        let arguments = NFS3.Readdirplus.Arguments(
+            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier,
+            dircount: Self.listingBytes, maxcount: Self.listingBytes)
+        call(.readdirplus, arguments, NFS3.Readdirplus.Result.self) { result in
+            switch result {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(.notSupp, _)):
+                self.setImport(directory, Import(isPlain: true))
+                self.list(directory, handle, again, then)
+            case .success(.failure(let status, _)):
+                self.listingFailed(directory, state, status, again, then)
+            case .success(.ok(let ok)):
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
+                    self.onEvent("main sent an empty page of a listing that has not ended")
+                    then(.failed(.io))
+                    return
+                }
+                self.setImport(
+                    directory,
+                    ok.eof ? nil : Import(cookie: last, verifier: ok.cookieVerifier))
+                let listed = ok.entries.map { entry in
+                    Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
+                }
+                self.complete(listed, in: handle, isLast: ok.eof, then)
+            }
+        }
+    }
+
+    private func listPlain(
+        _ directory: NodeID, _ handle: NFS3.FileHandle, _ state: Import,
+        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+    ) {
+        let arguments = NFS3.Readdir.Arguments(
+            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier, count: 8192)
+        call(.readdir, arguments, NFS3.Readdir.Result.self) { result in
+            switch result {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(let status, _)):
+                self.listingFailed(directory, state, status, again, then)
+            case .success(.ok(let ok)):
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
+                    self.onEvent("main sent an empty page of a listing that has not ended")
+                    then(.failed(.io))
+                    return
+                }
+                self.setImport(
+                    directory,
+                    ok.eof
+                        ? nil
+                        : Import(cookie: last, verifier: ok.cookieVerifier, isPlain: true))
+                let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
+                self.complete(listed, in: handle, isLast: ok.eof, then)
+            }
+        }
+    }
+
+    /// A cookie that main no longer takes starts the import again; STALE asks for a new handle.
+    private func listingFailed(
+        _ directory: NodeID, _ state: Import, _ status: NFS3.Status,
+        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+    ) {
+        let mayRestart = status == .badCookie && state.cookie != 0 || status == .stale
+        setImport(directory, nil)
+        if mayRestart, again() { return }
+        then(.failed(status))
+    }
+
+    private func setImport(_ directory: NodeID, _ state: Import?) {
+        if state != nil, imports[directory] == nil, imports.count >= Self.importsMaximum,
+            let other = imports.keys.first
+        {
+            imports[other] = nil
+        }
+        imports[directory] = state
+    }
+
+    private struct Listed {
+        let name: NFS3.Filename
+        var attributes: NFS3.Attributes?
+        var handle: NFS3.FileHandle?
+    }
+
+    /// Looks up what the listing left out, a few names at a time, and hands the page over.
+    private func complete(
+        _ listed: [Listed], in directory: NFS3.FileHandle, isLast: Bool,
+        _ then: @escaping (FetchResult) -> Void
+    ) {
+        let dots: [[UInt8]] = [[46], [46, 46]]
+        let page = Page(listed.filter { !dots.contains($0.name.bytes) })
+        func step() {
+            while page.next < page.listed.count, page.underWay < Self.lookupsMaximum {
+                let index = page.next
+                page.next += 1
+                let item = page.listed[index]
+                if let attributes = item.attributes, item.handle != nil {
+                    page.entries[index] = MainEntry(attributes: attributes, handle: item.handle)
+                    continue
+                }
+                page.underWay += 1
+                lookup(directory, item.name) { result in
+                    page.underWay -= 1
+                    switch result {
+                    case .entry(let entry): page.entries[index] = entry
+                    case .failed(let status): page.failure = status
+                    case .page, .target: page.failure = .serverFault
+                    }
+                    step()
+                }
+            }
+            guard page.underWay == 0, page.next == page.listed.count, !page.isDone else { return }
+            page.isDone = true
+            if let failure = page.failure {
+                then(.failed(failure))
+                return
+            }
+            let entries = zip(page.listed, page.entries).compactMap { item, entry in
+                entry.map { (name: item.name.bytes, entry: $0) }
+            }
+            then(.page(entries, isLast: isLast))
+        }
+        step()
+    }
+
+    /// A page of a listing on its way to being complete.
+    private final class Page {
+        let listed: [Listed]
+        var entries: [MainEntry?]
+        var next = 0
+        var underWay = 0
+        var failure: NFS3.Status?
+        var isDone = false
+
+        init(_ listed: [Listed]) {
+            self.listed = listed
+            entries = Array(repeating: nil, count: listed.count)
+        }
+    }
+
+    // MARK: Data
+
+    /// READs a range; pieces when it is longer than one READ, or when main answers with less.
+    func read(_ id: NodeID, _ range: Range<UInt64>, then: @escaping ReadCompletion) {
+        read(id, range, have: nil, as: nil, then: then)
+    }
+
+    private func read(
+        _ id: NodeID, _ range: Range<UInt64>, have: ByteBuffer?, as credential: RPC.Credential?,
+        then: @escaping ReadCompletion
+    ) {
+        let start = range.lowerBound + UInt64(have?.readableBytes ?? 0)
+        let count = min(range.upperBound - start, UInt64(NFS3.transferSizeMaximum))
+        withHandle(id, fail: { then(.failure(MainSource.ReadFailure(status: $0))) }) {
+            handle, again in
+            let arguments = NFS3.Read.Arguments(file: handle, offset: start, count: UInt32(count))
+            self.send(.read, arguments, as: credential) { result in
+                switch result {
+                case .failure(let failure): then(.failure(failure))
+                case .success(let reply):
+                    self.received(reply, id, range, have, credential, again, then)
+                }
+            }
+        }
+    }
+
+    private func received(
+        _ reply: RPCReply, _ id: NodeID, _ range: Range<UInt64>, _ have: ByteBuffer?,
+        _ credential: RPC.Credential?, _ again: () -> Bool, _ then: @escaping ReadCompletion
+    ) {
+        func fail(_ status: NFS3.Status) {
+            then(.failure(MainSource.ReadFailure(status: status)))
+        }
+        let result: NFS3.Read.Result
+        do {
+            var decoder = Decoder(reply.buffer.readableBytesSpan, at: reply.resultsOffset)
+            result = try NFS3.Read.Result(from: &decoder)
+        } catch {
+            onEvent("main's reply to READ is malformed: \(error)")
+            fail(.io)
+            return
+        }
+        let known = image.attributes(of: id)
+        switch result {
+        case .failure(.stale, _):
+            if !again() { fail(.stale) }
+        case .failure(.acces, _) where credential == nil:
+            // Root may be squashed there: the object's owner may still read it.
+            guard let known else { return fail(.acces) }
+            let owner = RPC.Credential.sys(RPC.AuthSys(uid: known.uid, gid: known.gid))
+            read(id, range, have: have, as: owner, then: then)
+        case .failure(let status, _):
+            if status == .acces {
+                onEvent("main squashes root: \(String(decoding: image.path(of: id) ?? [], as: UTF8.self)) cannot be read; export with no_root_squash")
+            }
+            fail(status)
+        case .ok(let ok):
+            if let attributes = ok.attributes, let known, !known.isSameObject(as: attributes) {
+                changedUnderUs(id)
+                fail(.stale)
+                return
+            }
+            guard !ok.data.isEmpty,
+                let data = reply.buffer.getSlice(
+                    at: reply.buffer.readerIndex + ok.data.lowerBound, length: ok.data.count)
+            else {
+                // All of the range lies below the size that the image is known to have.
+                changedUnderUs(id)
+                fail(.stale)
+                return
+            }
+            counters.bytesFromMain += ok.data.count
+            var all = have ?? data
+            if have != nil { all.writeImmutableBuffer(data) }
+            if UInt64(all.readableBytes) >= range.upperBound - range.lowerBound {
+                then(.success(all))
+            } else {
+                read(id, range, have: all, as: credential, then: then)
+            }
+        }
+    }
+}

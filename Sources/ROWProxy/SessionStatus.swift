@@ -1,0 +1,77 @@
+/// What `stat-session` tells of a session. The keys are an interface for other programs and stay.
+public struct SessionStatus: Codable, Sendable {
+    public var session: String
+    public var image: String
+    /// `running` or `stopped`.
+    public var state: String
+    /// `strict` or `relaxed`.
+    public var durability: String
+    public var uptimeSeconds: Double
+    public var calls: Calls
+    public var bytes: Bytes
+    public var changed: Changed
+    /// Nodes in memory.
+    public var handles: Int
+    public var main: [Main]
+    public var events: [Event]
+
+    public struct Calls: Codable, Sendable {
+        /// By procedure name, those that were called.
+        public var client: [String: Int]
+        public var main: [String: Int]
+        public var shadow: [String: Int]
+    }
+
+    public struct Bytes: Codable, Sendable {
+        public var fromMain: Int
+        public var toClient: Int
+        public var fromClient: Int
+        /// Bytes of storage that the shadow's sparse files take up.
+        public var shadowStored: Int
+        public var cacheHit: Int
+
+        enum CodingKeys: String, CodingKey {
+            case fromMain = "from_main"
+            case toClient = "to_client"
+            case fromClient = "from_client"
+            case shadowStored = "shadow_stored"
+            case cacheHit = "cache_hit"
+        }
+    }
+
+    public struct Changed: Codable, Sendable {
+        public var files: Int
+        public var blocks: Int
+    }
+
+    public struct Main: Codable, Sendable {
+        public var server: String
+        /// `local`, `connected`, `disconnected` or `unknown`.
+        public var state: String
+        public var lastError: String?
+
+        enum CodingKeys: String, CodingKey {
+            case server, state
+            case lastError = "last_error"
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(server, forKey: .server)
+            try container.encode(state, forKey: .state)
+            // Present even when there is none.
+            try container.encode(lastError, forKey: .lastError)
+        }
+    }
+
+    public struct Event: Codable, Sendable {
+        /// Seconds since 1970.
+        public var time: Double
+        public var message: String
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case session, image, state, durability, calls, bytes, changed, handles, main, events
+        case uptimeSeconds = "uptime_seconds"
+    }
+}

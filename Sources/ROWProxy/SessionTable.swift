@@ -1,0 +1,22 @@
+import ROWCore
+
+/// The sessions that one image's loop serves, by name and by handle tag.
+final class SessionTable {
+    private var byName: [String: SessionState] = [:]
+    private var byTag: [UInt32: SessionState] = [:]
+
+    func add(_ session: SessionState) {
+        byName[session.name] = session
+        byTag[session.handles.tag] = session
+    }
+
+    var all: [SessionState] { Array(byName.values) }
+
+    var names: [String] { byName.keys.sorted() }
+
+    subscript(name: [UInt8]) -> SessionState? { byName[String(decoding: name, as: UTF8.self)] }
+
+    subscript(name: String) -> SessionState? { byName[name] }
+
+    subscript(tag tag: UInt32) -> SessionState? { byTag[tag] }
+}
