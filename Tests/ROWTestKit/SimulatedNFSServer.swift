@@ -1,0 +1,291 @@
+public import NFSProtocol
+import NIOCore
+import NIOPosix
+import ONCRPC
+import Synchronization
+import XDR
+
+/// A read-only NFSv3 server in this process, over an in-memory tree, that misbehaves on request.
+///
+/// One port on 127.0.0.1 serves NFS, MOUNT and the port mapper. It counts calls, and its replies can
+/// be dropped, held back, doubled or damaged. Every method may be called from any task.
+public final class SimulatedNFSServer: Sendable {
+    /// What happens to a reply.
+    public enum Fault: Sendable {
+        case drop
+        /// Kept until ``release()``.
+        case hold
+        /// Sent twice.
+        case duplicate
+        /// The byte at this offset of the record is inverted.
+        case corrupt(at: Int)
+        /// Only this many bytes of the record are sent, as a record of their own.
+        case truncate(to: Int)
+        /// The connection is closed in its place.
+        case disconnect
+    }
+
+    public let port: Int
+    /// The port as both NFS's and MOUNT's, and the path of the tree's root.
+    public var export: NFSExport { NFSExport(port: port, mountPort: port, path: "/export") }
+
+    private let core: Core
+    private let listener: any Channel
+
+    /// Starts a server.
+    /// - Parameter port: where to listen; 0 for any free port.
+    /// - Parameter handleTag: begins every handle, so that replicas have different ones.
+    public static func start(
+        _ tree: SimulatedTree.Item = SimulatedTree.sample, port: Int = 0, handleTag: UInt32 = 0x53
+    ) async throws -> SimulatedNFSServer {
+        let core = Core(tree: SimulatedTree(tree), handleTag: handleTag)
+        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(SimulatedConnection(core: core))
+                }
+            }
+            .bind(host: "127.0.0.1", port: port).get()
+        return SimulatedNFSServer(core: core, listener: listener)
+    }
+
+    private init(core: Core, listener: any Channel) {
+        self.core = core
+        self.listener = listener
+        port = listener.localAddress?.port ?? 0
+        core.state.withLock { $0.port = UInt32(port) }
+    }
+
+    /// Stops listening and closes every connection.
+    public func stop() async throws {
+        try await listener.close().get()
+        disconnectAll()
+    }
+
+    /// Closes every connection; new ones are taken.
+    public func disconnectAll() {
+        for channel in core.state.withLock({ $0.connections.values.map(\.self) }) {
+            channel.close(promise: nil)
+        }
+    }
+
+    /// Calls of an NFS procedure that arrived, retransmitted ones counted again.
+    public func calls(_ procedure: NFS3.Procedure) -> Int {
+        core.state.withLock { $0.calls[procedure, default: 0] }
+    }
+
+    /// Connections that were made so far.
+    public var connectionsAccepted: Int { core.state.withLock { $0.connectionsAccepted } }
+
+    /// Replies that wait for ``release()``.
+    public var repliesHeld: Int { core.state.withLock { $0.held.count } }
+
+    /// The local port of the client of each open connection.
+    public var clientPorts: [Int] {
+        core.state.withLock { $0.connections.values.compactMap(\.remoteAddress?.port) }
+    }
+
+    /// Applies `fault` to the next `times` replies of an NFS procedure, after the first `skipping`.
+    public func inject(
+        _ fault: Fault, on procedure: NFS3.Procedure, times: Int = 1, skipping: Int = 0
+    ) {
+        core.state.withLock {
+            $0.rules.append(
+                Rule(procedure: procedure, fault: fault, skipping: skipping, remaining: times))
+        }
+    }
+
+    /// Ends all faults that were injected.
+    public func clearFaults() { core.state.withLock { $0.rules = [] } }
+
+    /// Sends the replies that are held, the oldest first, and holds no more because of earlier rules.
+    public func release() {
+        let held = core.state.withLock { state in
+            state.rules.removeAll { if case .hold = $0.fault { true } else { false } }
+            defer { state.held = [] }
+            return state.held
+        }
+        for (channel, reply) in held { channel.writeAndFlush(reply, promise: nil) }
+    }
+
+    /// Whether calls are read but none is answered or counted.
+    public func setSilent(_ isSilent: Bool) { core.state.withLock { $0.isSilent = isSilent } }
+
+    /// Puts other bytes into the file at a path such as "directory/file1".
+    public func changeFile(_ path: String, to bytes: [UInt8]) {
+        core.state.withLock { state in
+            guard let id = state.tree.id(at: path.utf8) else { return }
+            state.tree.change(id, to: bytes)
+        }
+    }
+
+    /// Makes the handles of the object at a path stale.
+    public func forget(_ path: String) {
+        core.state.withLock { state in
+            guard let id = state.tree.id(at: path.utf8) else { return }
+            state.tree.forget(id)
+        }
+    }
+
+    /// The handle of the object at a path; nil when there is none.
+    public func handle(_ path: String) -> NFS3.FileHandle? {
+        core.state.withLock { state in state.tree.id(at: path.utf8) }.map { core.handle(of: $0) }
+    }
+}
+
+extension SimulatedNFSServer {
+    struct Rule {
+        let procedure: NFS3.Procedure
+        let fault: Fault
+        var skipping: Int
+        var remaining: Int
+    }
+
+    struct State {
+        var tree: SimulatedTree
+        var port: UInt32 = 0
+        var calls: [NFS3.Procedure: Int] = [:]
+        var rules: [Rule] = []
+        var isSilent = false
+        var held: [(channel: any Channel, reply: ByteBuffer)] = []
+        var connections: [ObjectIdentifier: any Channel] = [:]
+        var connectionsAccepted = 0
+
+        /// The fault for the next reply of `procedure`; the first rule that applies is used up.
+        mutating func takeFault(for procedure: NFS3.Procedure) -> Fault? {
+            for index in rules.indices where rules[index].procedure == procedure {
+                if rules[index].skipping > 0 {
+                    rules[index].skipping -= 1
+                } else if rules[index].remaining > 0 {
+                    rules[index].remaining -= 1
+                    return rules[index].fault
+                }
+            }
+            return nil
+        }
+    }
+
+    /// What the connections share.
+    final class Core: Sendable {
+        let state: Mutex<State>
+        let handleTag: UInt32
+
+        init(tree: SimulatedTree, handleTag: UInt32) {
+            state = Mutex(State(tree: tree))
+            self.handleTag = handleTag
+        }
+    }
+}
+
+/// One connection: records in, replies out.
+private final class SimulatedConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let core: SimulatedNFSServer.Core
+    private var scanner = RecordScanner()
+    private var received: [UInt8] = []
+
+    init(core: SimulatedNFSServer.Core) { self.core = core }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let channel = context.channel
+        core.state.withLock {
+            $0.connections[ObjectIdentifier(channel)] = channel
+            $0.connectionsAccepted += 1
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let id = ObjectIdentifier(context.channel)
+        core.state.withLock { _ = $0.connections.removeValue(forKey: id) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        received += unwrapInboundIn(data).readableBytesView
+        while let record = nextRecord(context) {
+            answer(record, context)
+        }
+        context.flush()
+    }
+
+    private func nextRecord(_ context: ChannelHandlerContext) -> [UInt8]? {
+        do throws(RecordError) {
+            let record: [UInt8]
+            let bytes = received
+            switch try scanner.scan(bytes.span.bytes) {
+            case .record(let consumed, let body):
+                record = Array(received[body])
+                received.removeFirst(consumed)
+            case .fragments(let consumed, let ranges):
+                record = ranges.flatMap { received[$0] }
+                received.removeFirst(consumed)
+            case .incomplete: return nil
+            }
+            return record
+        } catch {
+            context.close(promise: nil)
+            return nil
+        }
+    }
+
+    private func answer(_ record: [UInt8], _ context: ChannelHandlerContext) {
+        if core.state.withLock({ $0.isSilent }) { return }
+        let call: RPC.CallHeader
+        switch RPC.parseCall(record.span.bytes) {
+        case .call(let header): call = header
+        case .reject(let xid, let rejection):
+            send(
+                encoded(rejection.encodedSize) {
+                    RPC.encode(error: rejection, xid: xid, into: &$0)
+                }, context)
+            return
+        case .notACall:
+            context.close(promise: nil)
+            return
+        }
+        let reply = core.reply(to: call, record: record)
+        guard call.program == NFS3.program,
+            let procedure = NFS3.Procedure(rawValue: call.procedure)
+        else {
+            send(reply, context)
+            return
+        }
+        let fault = core.state.withLock { state in
+            state.calls[procedure, default: 0] += 1
+            return state.takeFault(for: procedure)
+        }
+        switch fault {
+        case nil: send(reply, context)
+        case .drop: break
+        case .hold:
+            let held = (channel: context.channel, reply: framed(reply))
+            core.state.withLock { $0.held.append(held) }
+        case .duplicate:
+            send(reply, context)
+            send(reply, context)
+        case .corrupt(let offset):
+            var damaged = reply
+            if damaged.indices.contains(offset) { damaged[offset] ^= 0xFF }
+            send(damaged, context)
+        case .truncate(let count): send(Array(reply.prefix(count)), context)
+        case .disconnect: context.close(promise: nil)
+        }
+    }
+
+    private func send(_ reply: [UInt8], _ context: ChannelHandlerContext) {
+        context.write(wrapOutboundOut(framed(reply)), promise: nil)
+    }
+
+    private func framed(_ reply: [UInt8]) -> ByteBuffer {
+        var buffer = ByteBuffer(integer: RPC.lastFragment | UInt32(reply.count))
+        buffer.writeBytes(reply)
+        return buffer
+    }
+}
