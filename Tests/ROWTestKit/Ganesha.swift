@@ -1,0 +1,89 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// An unmodified NFS server, nfs-ganesha, that exports a directory on 127.0.0.1. Needs root.
+public final class Ganesha: Sendable {
+    /// Whose identity the server believes (`Squash` of ganesha's configuration).
+    public enum Squash: String, Sendable {
+        case none, root, all
+    }
+
+    public let directory: String
+    public let export: NFSExport
+    private let arguments: [String]
+    private let state: TemporaryDirectory
+    private let child: Mutex<ChildProcess>
+
+    /// Starts a server and waits until it answers.
+    /// - Parameter transferBytes: the largest READ and WRITE.
+    /// - Throws: ``MissingTool``, ``ToolFailure`` with the server's log.
+    public static func start(
+        directory: String, readOnly: Bool = true, squash: Squash = .none,
+        transferBytes: Int = 1 << 20
+    ) async throws -> Ganesha {
+        _ = try Tool.find("ganesha.nfsd")
+        let state = try TemporaryDirectory("rowfs-ganesha")
+        let export = NFSExport(
+            port: LoopbackPort.free(), mountPort: LoopbackPort.free(), path: "/export")
+        var arguments = ["--port", "\(export.port)", "--mount-port", "\(export.mountPort)"]
+        arguments += ["--transfer", "\(transferBytes)", "--state", state.path]
+        if !readOnly { arguments.append("--writable") }
+        if squash != .none { arguments += ["--squash", squash.rawValue] }
+        arguments.append(directory)
+        let child = try await Self.launch(arguments, state: state, export: export)
+        return Ganesha(
+            directory: directory, export: export, arguments: arguments, state: state, child: child)
+    }
+
+    private init(
+        directory: String, export: NFSExport, arguments: [String], state: TemporaryDirectory,
+        child: ChildProcess
+    ) {
+        self.directory = directory
+        self.export = export
+        self.arguments = arguments
+        self.state = state
+        self.child = Mutex(child)
+    }
+
+    /// The process, for the load driver's accounting of processor time.
+    public var processID: Int32 { current.id }
+
+    /// Ends the server as an administrator would.
+    public func stop() async throws { try await current.terminate() }
+
+    /// Ends the server without warning.
+    public func kill() async throws { try await current.kill() }
+
+    /// Makes it silent: connections stay, nothing is answered.
+    public func pause() { current.signal(SIGSTOP) }
+
+    public func resume() { current.signal(SIGCONT) }
+
+    /// Starts it again on the same ports after ``stop()`` or ``kill()``.
+    public func restart() async throws {
+        let fresh = try await Self.launch(arguments, state: state, export: export)
+        child.withLock { $0 = fresh }
+    }
+
+    private var current: ChildProcess { child.withLock { $0 } }
+
+    private static func launch(
+        _ arguments: [String], state: TemporaryDirectory, export: NFSExport
+    ) async throws -> ChildProcess {
+        let child = try ChildProcess(ProjectPaths.labScript("ganesha"), arguments)
+        try await poll(for: "answer of nfs-ganesha", within: .seconds(30)) {
+            guard child.isRunning else {
+                let log = try? String(contentsOfFile: state.path("log"), encoding: .utf8)
+                let result = Tool.Result(
+                    status: try await child.exit(within: .zero), output: child.output,
+                    errors: child.errors + (log ?? ""))
+                throw ToolFailure(command: "nfs-ganesha", result: result)
+            }
+            let ready = LoopbackPort.isOpen(export.port) && LoopbackPort.isOpen(export.mountPort)
+            return ready ? () : nil
+        }
+        return child
+    }
+}

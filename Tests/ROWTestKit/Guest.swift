@@ -1,0 +1,59 @@
+import Foundation
+
+/// A small Linux guest under QEMU, whose kernel is the NFS client. It takes a few seconds to start.
+///
+/// A script finds these functions (see `scripts/lab/guest/functions`): `nfs_mount EXPORT PORT
+/// MOUNTPORT DIR [OPTIONS]`, `host WORD...`, `as_user COMMAND`, `forget`, `fail MESSAGE`,
+/// `tree DIR`, `rpc_counts MOUNTPOINT`.
+public struct Guest: Sendable {
+    /// What a script's `host WORD...` does: gets the words after the first, gives the text to
+    /// print. An error makes the command fail.
+    public typealias HostCommand = @Sendable (_ words: [String]) async throws -> String
+
+    public struct Result: Sendable, CustomStringConvertible {
+        public let exitCode: Int32
+        /// Output and errors of the script.
+        public let output: String
+        /// What the host had to say: of a guest that ended badly, its kernel's last messages.
+        public let diagnostics: String
+
+        public var description: String {
+            "guest script: exit code \(exitCode)\n\(output)\(diagnostics)"
+        }
+    }
+
+    public var memoryMiB: Int
+    public var limit: Duration
+
+    public init(memoryMiB: Int = 512, limit: Duration = .seconds(240)) {
+        self.memoryMiB = memoryMiB
+        self.limit = limit
+    }
+
+    /// Runs a shell script as root in a fresh guest.
+    /// - Parameter programs: programs of the host that the script needs, such as `sqlite3`.
+    /// - Parameter files: files of the host to copy to `/files`.
+    /// - Parameter hostCommands: by the first word after `host`.
+    /// - Throws: ``MissingTool``. A failure of the script is returned, not thrown.
+    public func run(
+        _ script: String, environment: [String: String] = [:], programs: [String] = [],
+        files: [String] = [], hostCommands: [String: HostCommand] = [:]
+    ) async throws -> Result {
+        _ = try Tool.find("qemu-system-x86_64")
+        let folder = try TemporaryDirectory("rowfs-guest")
+        let channel = try GuestChannel(path: folder.path("host"), commands: hostCommands)
+        var arguments = ["--host-pipe", folder.path("host"), "--memory", "\(memoryMiB)"]
+        arguments += ["--timeout", "\(limit.components.seconds)"]
+        for (name, value) in environment { arguments += ["--env", "\(name)=\(value)"] }
+        for program in programs { arguments += ["--program", try Tool.find(program)] }
+        for file in files { arguments += ["--file", file] }
+        arguments.append(try folder.file("script", script))
+
+        let child = try ChildProcess(ProjectPaths.labScript("guest-run"), arguments)
+        let answering = Task { try await channel.serve() }
+        defer { answering.cancel() }
+        // The first run of a machine downloads the kernel and builds the guest.
+        let status = try await child.exit(within: limit + .seconds(180))
+        return Result(exitCode: status.code, output: child.output, diagnostics: child.errors)
+    }
+}

@@ -1,0 +1,43 @@
+public import Foundation
+
+/// What `rowctl stat-session NAME --json` prints, as far as tests look at it.
+public struct SessionStatus: Decodable, Sendable {
+    public struct Calls: Decodable, Sendable {
+        /// Calls by procedure name, such as `READ`.
+        public let client: [String: Int]
+        public let main: [String: Int]
+        public let shadow: [String: Int]?
+    }
+
+    public struct Bytes: Decodable, Sendable {
+        public let fromMain: Int
+        public let toClient: Int
+        public let fromClient: Int
+        public let shadowStored: Int
+        public let cacheHit: Int?
+    }
+
+    public struct Changed: Decodable, Sendable {
+        public let files: Int
+        public let blocks: Int
+    }
+
+    public let session: String
+    public let calls: Calls
+    public let bytes: Bytes
+    public let changed: Changed
+
+    public init(json: Data) throws {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        self = try decoder.decode(SessionStatus.self, from: json)
+    }
+
+    /// Asks the process that serves the session, or its files when none does.
+    /// - Parameter state: the state directory.
+    public static func read(session: String, state: String) async throws -> SessionStatus {
+        let text = try await RowctlProcess.run(
+            ["stat-session", session, "--state", state, "--json"])
+        return try SessionStatus(json: Data(text.utf8))
+    }
+}
