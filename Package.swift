@@ -58,5 +58,38 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+
+        // Tests and what they stand on.
+        .systemLibrary(
+            name: "CTirpcHeaders", path: "Tests/CConformance/tirpc", pkgConfig: "libtirpc",
+            providers: [.apt(["libtirpc-dev"])]),
+        .target(
+            name: "CConformance", dependencies: ["CTirpcHeaders"], path: "Tests/CConformance",
+            exclude: ["tirpc"],
+            linkerSettings: [.linkedLibrary("nfs"), .linkedLibrary("tirpc")]),
+        .target(
+            name: "CodecTestKit", dependencies: ["XDR", "CConformance"],
+            path: "Tests/CodecTestKit", swiftSettings: settings),
+        .target(
+            name: "ROWTestKit",
+            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux", system] + nio,
+            path: "Tests/ROWTestKit", swiftSettings: settings),
+        .testTarget(
+            name: "XDRTests", dependencies: ["XDR", "CodecTestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "ONCRPCTests", dependencies: ["XDR", "ONCRPC"], swiftSettings: settings),
+        .testTarget(
+            name: "NFSProtocolTests", dependencies: ["NFSProtocol", "XDR", "CodecTestKit"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NFSClientTests",
+            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWTestKit"] + nio,
+            swiftSettings: settings),
+        .testTarget(
+            name: "ROWCoreTests", dependencies: ["ROWCore", "CLinux", "NFSProtocol", system],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
+            swiftSettings: settings),
     ]
 )

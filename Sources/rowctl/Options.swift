@@ -1,7 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
 import Glibc
 import NFSClient
-import ROWProxy
+public import ROWProxy
 import SystemPackage
 
 /// Where state is kept; every verb takes it.

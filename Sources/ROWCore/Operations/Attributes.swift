@@ -60,15 +60,16 @@ extension SessionState {
             try setSize(node, to: size, at: time)
             node.attributes.mode = PermissionRules.strippingSetID(node.attributes, credential)
         }
-        let isOwnerChange = new.uid != nil || new.gid != nil
-        if let uid = new.uid { node.attributes.uid = uid }
-        if let gid = new.gid { node.attributes.gid = gid }
-        if isOwnerChange, node.attributes.type == .regular {
+        let changesOwner = new.uid != nil || new.gid != nil
+        if changesOwner {
             node.attributes.mode = PermissionRules.strippingSetIDForOwnerChange(
                 node.attributes, credential)
         }
+        if let uid = new.uid { node.attributes.uid = uid }
+        if let gid = new.gid { node.attributes.gid = gid }
         if let mode = new.mode {
-            node.attributes.mode = PermissionRules.mode(mode, for: node.attributes, credential)
+            node.attributes.mode = PermissionRules.mode(
+                mode, for: node.attributes, changesOwner: changesOwner, credential)
         }
         set(&node.attributes.atime, new.atime, time)
         set(&node.attributes.mtime, new.mtime, time)

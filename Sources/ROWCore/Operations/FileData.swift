@@ -126,8 +126,8 @@ extension SessionState {
     func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
         let content = ensureContent(node)
         if size < node.attributes.size {
+            try cutShadow(node, content, to: size)
             content.map.truncate(to: size)
-            cutShadow(node, content, to: size)
             content.isDirty = true
             dirtyFiles.insert(node.id)
         }
@@ -141,17 +141,20 @@ extension SessionState {
     /// The row that says the file is shorter is committed first; the file itself is cut now, in the
     /// page cache, before anything can be written past the new end. Should the cut be lost with the
     /// power, the file is cut to its recorded size when it is next opened.
-    private func cutShadow(_ node: Node, _ content: FileContent, to size: UInt64) {
+    private func cutShadow(
+        _ node: Node, _ content: FileContent, to size: UInt64
+    ) throws(Interrupt) {
         guard content.map.storedBlocks > 0 || content.file != nil || content.allocatedBytes > 0
         else { return }
+        let file = try shadow(node)
         do {
-            let file = try shadow(node)
             try file.truncate(to: size)
-            shadowCalls.truncates += 1
-            content.isCutUnsynced = true
         } catch {
             onEvent("cutting the shadow of \(node.id) failed: \(error)")
+            throw .status(NFS3.Status(error))
         }
+        shadowCalls.truncates += 1
+        content.isCutUnsynced = true
     }
 
     func ensureContent(_ node: Node) -> FileContent {
@@ -180,8 +183,7 @@ extension SessionState {
         if let file = content.file { return file }
         let (file, isNew) = try store.openShadow(node.id)
         if isNew { shadowCalls.creates += 1 }
-        let limit = content.map.blockSize * ((node.attributes.size / content.map.blockSize) + 1)
-        if !content.isDirty, try file.size > limit { try file.truncate(to: node.attributes.size) }
+        if try file.size > node.attributes.size { try file.truncate(to: node.attributes.size) }
         content.file = file
         openFiles.opened(content)
         return file

@@ -154,8 +154,6 @@ extension SessionState {
         if credential.uid == 0 {
             if let uid = wanted.uid { attributes.uid = uid }
             if let gid = wanted.gid { attributes.gid = gid }
-        } else if let gid = wanted.gid, credential.isInGroup(gid) {
-            attributes.gid = gid
         }
         set(&attributes.atime, wanted.atime, time)
         set(&attributes.mtime, wanted.mtime, time)

@@ -64,6 +64,10 @@ extension SessionState {
         )
         if replacedID == node.id { return wcc(before, oldParent, newParent) }
         if node.isDirectory { try checkNotInside(node, newParent) }
+        guard
+            oldParent === newParent
+                || PermissionRules.mayChangeParent(of: node.attributes, credential)
+        else { throw .status(.acces) }
         let replaced = try replacedID.map { id throws(Interrupt) in try self.node(id) }
         if let replaced {
             try checkReplace(node, replaced, in: newParent, credential)
