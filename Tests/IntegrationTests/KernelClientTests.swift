@@ -72,18 +72,19 @@ extension Integration {
     /// A session on what needs no foreign server.
     @Suite struct OwnSourcesTests {
         @Test func sessionOnALocalDirectoryBehavesLikeAWritableCopy() async throws {
-            try await compare { ($0.path, nil) }
+            try await compare { image, _ in (image.path, nil) }
         }
 
         @Test func sessionOnOurOwnExportBehavesLikeAWritableCopy() async throws {
-            try await compare { image in
-                let main = try await RowctlProcess.start(["export", image.path])
+            try await compare { image, folder in
+                let state = try folder.directory("export-state")
+                let main = try await RowctlProcess.start(["export", image.path, "--state", state])
                 return (main.export.url, main)
             }
         }
 
         private func compare(
-            _ serve: (ImageTree) async throws -> (String, RowctlProcess?)
+            _ serve: (ImageTree, TemporaryDirectory) async throws -> (String, RowctlProcess?)
         ) async throws {
             let seed = Seed()
             let folder = try TemporaryDirectory()
@@ -94,7 +95,7 @@ extension Integration {
                 Workload.short(on: $0)
             }
 
-            let (source, main) = try await serve(image)
+            let (source, main) = try await serve(image, folder)
             let proxy = try await RowctlProcess.start([
                 "serve", source, "--session", "work", "--state", try folder.directory("state"),
             ])

@@ -1,0 +1,98 @@
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const operation_names[OP_COUNT] = {
+    "read", "write", "getattr", "lookup", "access", "null",
+};
+
+struct options options = {
+    .host = "127.0.0.1", .export = "/export", .label = "", .in_flight = 8, .size_bytes = 32768,
+    .seconds = 2, .operation = OP_READ,
+};
+
+static const char usage[] =
+    "usage: nfsload --port N --mount-port N --file NAME [OPTION]...\n"
+    "  --host ADDRESS    127.0.0.1\n"
+    "  --export PATH     /export\n"
+    "  --operation NAME  read, write, getattr, lookup, access or null; read\n"
+    "  --size BYTES      of a READ or WRITE; 32768\n"
+    "  --in-flight N     1...1024 calls at a time; 8\n"
+    "  --seconds S       2\n"
+    "  --random          offsets at random, not in order\n"
+    "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
+    "  --verify PATH     compare what is read with a local file\n"
+    "  --server-pid N    account this process's processor time; may be given again\n"
+    "  --label TEXT      put into the result\n"
+    "Processor times in the result are processors in use: 1 is one core all the time.\n";
+
+static _Noreturn void misused(void)
+{
+    fputs(usage, stderr);
+    exit(2);
+}
+
+static long number(const char *text, long minimum, long maximum)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno != 0 || *text == 0 || *end != 0 || value < minimum || value > maximum) {
+        fprintf(stderr, "nfsload: '%s' is not a number in %ld...%ld\n", text, minimum, maximum);
+        misused();
+    }
+    return value;
+}
+
+static enum operation operation_named(const char *name)
+{
+    for (int operation = 0; operation < OP_COUNT; operation++) {
+        if (strcmp(name, operation_names[operation]) == 0) {
+            return (enum operation)operation;
+        }
+    }
+    misused();
+}
+
+void parse_options(int count, char **words)
+{
+    static const struct option known[] = {
+        {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'}, {"mount-port", 1, NULL, 'm'},
+        {"export", 1, NULL, 'e'}, {"file", 1, NULL, 'f'}, {"operation", 1, NULL, 'o'},
+        {"size", 1, NULL, 's'}, {"in-flight", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'},
+        {"random", 0, NULL, 'r'}, {"stable", 0, NULL, 'S'}, {"verify", 1, NULL, 'v'},
+        {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
+    };
+    for (int choice; (choice = getopt_long(count, words, "", known, NULL)) != -1;) {
+        switch (choice) {
+        case 'h': options.host = optarg; break;
+        case 'p': options.port = (int)number(optarg, 1, 65535); break;
+        case 'm': options.mount_port = (int)number(optarg, 1, 65535); break;
+        case 'e': options.export = optarg; break;
+        case 'f': options.file = optarg; break;
+        case 'o': options.operation = operation_named(optarg); break;
+        case 's': options.size_bytes = (uint32_t)number(optarg, 1, 1 << 20); break;
+        case 'n': options.in_flight = (int)number(optarg, 1, IN_FLIGHT_MAXIMUM); break;
+        case 't': options.seconds = strtod(optarg, NULL); break;
+        case 'r': options.random = true; break;
+        case 'S': options.stable = true; break;
+        case 'v': options.verify_path = optarg; break;
+        case 'l': options.label = optarg; break;
+        case 'P':
+            if (options.pid_count == PIDS_MAXIMUM) {
+                misused();
+            }
+            options.pids[options.pid_count++] = (int)number(optarg, 1, 1 << 30);
+            break;
+        default: misused();
+        }
+    }
+    if (optind != count || options.port == 0 || options.mount_port == 0 || options.file == NULL
+        || options.seconds <= 0 || strpbrk(options.label, "\"\\") != NULL) {
+        misused();
+    }
+}

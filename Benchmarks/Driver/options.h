@@ -1,0 +1,34 @@
+// What the command line asks for.
+
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IN_FLIGHT_MAXIMUM 1024
+#define PIDS_MAXIMUM 16
+
+enum operation { OP_READ, OP_WRITE, OP_GETATTR, OP_LOOKUP, OP_ACCESS, OP_NULL, OP_COUNT };
+
+extern const char *const operation_names[OP_COUNT];
+
+struct options {
+    const char *host, *export, *file, *label;
+    /// A local copy of the file, or NULL.
+    const char *verify_path;
+    int port, mount_port, in_flight;
+    /// Processes whose processor time is reported.
+    int pids[PIDS_MAXIMUM], pid_count;
+    uint32_t size_bytes;
+    double seconds;
+    bool random, stable;
+    enum operation operation;
+};
+
+extern struct options options;
+
+/// Fills `options`, or prints the usage and ends the program.
+void parse_options(int count, char **words);
+
+#endif
