@@ -77,6 +77,54 @@ final class ImageLoop {
         ) { _ in bound.value.flush() }
     }
 
+    /// Gives back their ids to what the session changed, when the image database was lost.
+    func recover(then: @escaping @Sendable ((any Error)?) -> Void) {
+        guard let session = sessions.all.first(where: { !$0.lostPaths.isEmpty }) else {
+            then(nil)
+            return
+        }
+        events.add("the image database is not the one that \(session.name) was made on: recovering ids")
+        recover(session, session.lostPaths[...], then)
+    }
+
+    private func recover(
+        _ session: SessionState, _ paths: ArraySlice<[UInt8]>,
+        _ then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
+        var paths = paths
+        while let path = paths.first {
+            do throws(Interrupt) {
+                try session.recover(path)
+                paths.removeFirst()
+            } catch {
+                guard case .need(let fetch) = error else {
+                    then(StateError(.io, "cannot recover the session \(session.name): \(error)"))
+                    return
+                }
+                let remaining = paths
+                main.fetch(fetch) { status in
+                    if let status {
+                        let text = String(decoding: remaining.first ?? [], as: UTF8.self)
+                        then(
+                            StateError(
+                                .io,
+                                "the image database was lost, and main answers \(status) for \(text), which the session \(session.name) changed; start again when main can be reached"
+                            ))
+                    } else {
+                        self.recover(session, remaining, then)
+                    }
+                }
+                return
+            }
+        }
+        do {
+            try session.recovered()
+            recover(then: then)
+        } catch {
+            then(error)
+        }
+    }
+
     private func flush() {
         for session in sessions.all { session.flush { _ in } }
         writeStatusFiles(state: "stopped")

@@ -98,6 +98,14 @@ public final class Proxy: Sendable {
                         configuration: configuration, main: main, loop: loop, pool: pool),
                     eventLoop: loop)
             }.get()
+            try await withCheckedThrowingContinuation {
+                (done: CheckedContinuation<Void, any Error>) in
+                loop.execute {
+                    imageLoop.value.recover { error in
+                        if let error { done.resume(throwing: error) } else { done.resume() }
+                    }
+                }
+            }
             let listener = try await listen(configuration, imageLoop, on: loop)
             let control = try await ControlSocket.listen(
                 in: configuration.state.session(configuration.session), imageLoop, on: loop)

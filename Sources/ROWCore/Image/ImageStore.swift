@@ -11,6 +11,9 @@ public import SystemPackage
 public final class ImageStore {
     /// Distinguishes this database from any other made for the same image.
     public let epoch: UInt64
+    /// Counts the openings of this database: one that is no greater than it was before is an older
+    /// copy of the database.
+    public let generation: UInt64
     /// The image's URL or directory.
     public let source: String
     /// What happened that an operator should know.
@@ -34,6 +37,8 @@ public final class ImageStore {
     private var pendingChildren: [NameKey: NodeID] = [:]
     private var pendingLinks: [LinkKey: NodeID] = [:]
     private var lastCookies: [NodeID: UInt64] = [:]
+    /// Ids that objects had in a database that is lost, by path: they get them again.
+    private var reserved: [[UInt8]: NodeID] = [:]
     /// Names that main was asked for and does not have; an image never gains any.
     private var absent: Set<NameKey> = []
     private static let absentLimit = 65_536
@@ -82,20 +87,11 @@ public final class ImageStore {
         writer = Writer(queue: queue, loop: loop)
         self.source = source
         do {
-            let known = try queue.write { db -> (UInt64, UInt64, Bool) in
-                var epoch = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key='epoch'")
-                if epoch == nil {
-                    epoch = Int64.random(in: 1...Int64.max)
-                    try db.execute(
-                        sql: "INSERT INTO meta VALUES ('epoch', ?), ('source', ?)",
-                        arguments: [epoch, source])
-                }
-                let last = try Int64.fetchOne(db, sql: "SELECT max(id) FROM node") ?? 0
-                return (UInt64(bitPattern: epoch ?? 0), UInt64(last) + 1, last > 0)
-            }
-            epoch = known.0
-            nextID = max(known.1, 2)
-            if !known.2 {
+            let opened = try queue.write { db in try Self.open(db, source: source) }
+            epoch = opened.epoch
+            generation = opened.generation
+            nextID = opened.nextID
+            if !opened.knowsRoot {
                 guard let root else {
                     throw StateError(
                         .notFound,
@@ -128,6 +124,51 @@ public final class ImageStore {
             "SELECT node FROM link WHERE replica = ? AND fsid = ? AND fileid = ?")
         selectLastCookie = try reader.prepare("SELECT max(cookie) FROM dentry WHERE parent = ?")
         reader.onError = { [weak self] in self?.onEvent("image database: \($0)") }
+    }
+
+    private struct Opened {
+        let epoch: UInt64
+        let generation: UInt64
+        let nextID: UInt64
+        let knowsRoot: Bool
+    }
+
+    private static func open(_ db: GRDB.Database, source: String) throws -> Opened {
+        func integer(_ key: String) throws -> Int64? {
+            try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
+        }
+        func put(_ key: String, _ value: (any DatabaseValueConvertible)?) throws {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                arguments: [key, value])
+        }
+        if try integer("epoch") == nil {
+            try put("epoch", Int64.random(in: 1...Int64.max))
+            try put("source", source)
+            try put("next_id", randomID())
+        }
+        let generation = (try integer("generation") ?? 0) + 1
+        try put("generation", generation)
+        let last = try Int64.fetchOne(db, sql: "SELECT max(id) FROM node") ?? 0
+        return Opened(
+            epoch: UInt64(bitPattern: try integer("epoch") ?? 0),
+            generation: UInt64(bitPattern: generation),
+            nextID: UInt64(bitPattern: max(last + 1, try integer("next_id") ?? 2)),
+            knowsRoot: last > 0)
+    }
+
+    /// Where a database begins to count: far from wherever any other did, so that a handle that
+    /// was given out by a database that is lost names nothing rather than something else.
+    private static func randomID() -> Int64 { Int64.random(in: 1 << 32..<1 << 61) }
+
+    // MARK: Recovery of ids
+
+    /// Gives the objects at these paths the ids that they had when they are next seen, and all others
+    /// ids that were never given out: this database lacks what sessions stand on.
+    /// - Parameter lost: ids by path in the image, without a leading slash.
+    func reserve(_ lost: [[UInt8]: NodeID]) {
+        reserved.merge(lost) { _, new in new }
+        nextID = UInt64(bitPattern: max(Int64(bitPattern: nextID), Self.randomID()))
     }
 
     // MARK: Reading
@@ -262,8 +303,7 @@ public final class ImageStore {
             if id == nil { id = try committedLink(link) }
         }
         if id == nil {
-            let new = NodeID(rawValue: nextID)
-            nextID += 1
+            let new = newID(directory, name)
             id = new
             batch.rows.append(.node(new, parent: directory, name: name, attributes))
             if let link {
@@ -281,6 +321,15 @@ public final class ImageStore {
         if let handle = entry.handle {
             batch.rows.append(.handle(id, replica: replica, handle))
         }
+    }
+
+    private func newID(_ directory: NodeID, _ name: [UInt8]) -> NodeID {
+        if !reserved.isEmpty, let parent = path(of: directory) {
+            let path = parent.isEmpty ? name : parent + [UInt8(ascii: "/")] + name
+            if let id = reserved.removeValue(forKey: path) { return id }
+        }
+        defer { nextID += 1 }
+        return NodeID(rawValue: nextID)
     }
 
     private func committedChild(

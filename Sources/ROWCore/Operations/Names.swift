@@ -22,7 +22,7 @@ extension SessionState {
         if name.count <= 2, name[0] == UInt8(ascii: ".") {
             if name.count == 1 { return (directory, parent.attributes) }
             if name[1] == UInt8(ascii: ".") {
-                let above = try node(parent.parent)
+                let above = try self.parent(of: parent)
                 return (above.id, above.attributes)
             }
         }

@@ -39,7 +39,7 @@ extension SessionState {
             return true
         }
         if cookie < 1, try !hand(1, [46], id) { return false }
-        if cookie < 2, try !hand(2, [46, 46], directory.parent) { return false }
+        if cookie < 2, try !hand(2, [46, 46], try parent(of: directory).id) { return false }
         if directory.showsImage, cookie < SessionStore.firstCookie {
             try image.forEachEntry(of: id, after: max(cookie, 2)) {
                 cookie, name, child throws(Interrupt) in

@@ -140,7 +140,7 @@ extension SessionState {
         var current = directory
         while current.id != .root {
             guard current.id != moved.id else { throw .status(.inval) }
-            current = try node(current.parent)
+            current = try parent(of: current)
         }
         guard moved.id != .root else { throw .status(.inval) }
     }

@@ -84,7 +84,49 @@ public final class SessionState {
         nextCookie = identity.nextCookie
         reservedID = identity.nextID
         reservedCookie = identity.nextCookie
+        lostPaths = identity.lost.keys.sorted { $0.count < $1.count }
+        if lostPaths.isEmpty {
+            do { try store.adopt(image) } catch {
+                throw StateError(.io, "cannot write to the session \(name): \(error)")
+            }
+        } else {
+            image.reserve(identity.lost)
+        }
         store.reader.onError = { [weak self] in self?.onEvent("session database: \($0)") }
+    }
+
+    // MARK: A lost image database
+
+    /// Paths in the image that must be looked up before the session can be used, parents first: the
+    /// image database is not the one that it was made on, and the objects there are to get back the
+    /// ids that they had.
+    public private(set) var lostPaths: [[UInt8]]
+
+    /// Looks one of ``lostPaths`` up, so that its object gets its id back.
+    public func recover(_ path: [UInt8]) throws(Interrupt) {
+        var id = NodeID.root
+        for name in path.split(separator: UInt8(ascii: "/")).map(Array.init) {
+            let key = ImageStore.NameKey(directory: id, name: name)
+            let child = try name.withBytes { bytes throws(Interrupt) in
+                try image.child(of: id, named: bytes)
+            }
+            guard let child else {
+                guard !image.isKnownAbsent(key) else {
+                    onEvent("the image lacks \(String(decoding: path, as: UTF8.self)), which this session changed")
+                    return
+                }
+                throw .need(.lookup(directory: id, name: name))
+            }
+            id = child
+        }
+    }
+
+    /// All of ``lostPaths`` have been recovered.
+    public func recovered() throws(StateError) {
+        lostPaths = []
+        do { try store.adopt(image) } catch {
+            throw StateError(.io, "cannot write to the session \(name): \(error)")
+        }
     }
 
     // MARK: Handles
@@ -121,6 +163,20 @@ public final class SessionState {
         let node = try node(id)
         guard node.isDirectory else { throw .status(.notdir) }
         return node
+    }
+
+    /// The directory that holds this one.
+    func parent(of directory: Node) throws(Interrupt) -> Node {
+        do {
+            return try node(directory.parent)
+        } catch {
+            // Where the image database was lost, a parent that the session did not change has a
+            // new id.
+            guard error == .status(.stale), let (parent, _) = image.location(of: directory.id)
+            else { throw error }
+            directory.parent = parent
+            return try node(parent)
+        }
     }
 
     private func load(_ id: NodeID) throws(Interrupt) -> Node {

@@ -32,6 +32,9 @@ final class SessionStore {
         /// The next ids and cookies that are certainly unused.
         let nextID: UInt64
         let nextCookie: UInt64
+        /// The image database is another or an older one: what of the image this session changed,
+        /// by path.
+        let lost: [[UInt8]: NodeID]
     }
 
     init(
@@ -108,12 +111,11 @@ final class SessionStore {
             try put("next_id", Int64(NodeID.sessionBit) + 1)
             try put("next_cookie", Int64(Self.firstCookie))
         }
-        guard let epoch = try integer("epoch"), epoch == Int64(bitPattern: image.epoch) else {
-            throw StateError(
-                .imageMismatch,
-                "the image database of \(image.source) is not the one that the session \(name) was made on; put it back"
-            )
-        }
+        let epoch = try integer("epoch")
+        let generation = try integer("generation") ?? 0
+        let isSame =
+            epoch == Int64(bitPattern: image.epoch)
+            && generation < Int64(bitPattern: image.generation)
         guard let tag = try integer("tag"), let low = try integer("secret_low"),
             let high = try integer("secret_high"), let fsid = try integer("fsid"),
             let size = try integer("block_size"), let nextID = try integer("next_id"),
@@ -125,7 +127,33 @@ final class SessionStore {
             tag: UInt32(truncatingIfNeeded: tag),
             secret: SipHash.Key(low: UInt64(bitPattern: low), high: UInt64(bitPattern: high)),
             fsid: UInt64(bitPattern: fsid), blockSize: UInt64(size),
-            nextID: UInt64(bitPattern: nextID), nextCookie: UInt64(bitPattern: nextCookie))
+            nextID: UInt64(bitPattern: nextID), nextCookie: UInt64(bitPattern: nextCookie),
+            lost: isSame ? [:] : try lostNodes(db))
+    }
+
+    /// The image's objects that this session changed, by their paths in the image.
+    private static func lostNodes(_ db: GRDB.Database) throws -> [[UInt8]: NodeID] {
+        var lost: [[UInt8]: NodeID] = [:]
+        let rows = try Row.fetchCursor(
+            db,
+            sql: "SELECT id, main_path FROM node WHERE main_path IS NOT NULL AND id != ?",
+            arguments: [NodeID.root.row])
+        while let row = try rows.next() {
+            let path: Data = row[1]
+            lost[Array(path)] = NodeID(row: row[0])
+        }
+        return lost
+    }
+
+    /// Records which image database this session now stands on.
+    func adopt(_ image: ImageStore) throws {
+        try writer.commitNow { db in
+            for (key, value) in [("epoch", image.epoch), ("generation", image.generation)] {
+                try db.execute(
+                    sql: "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                    arguments: [key, Int64(bitPattern: value)])
+            }
+        }
     }
 
     /// Cookies of session-made entries begin here; main's count up from 3.
