@@ -71,6 +71,10 @@ extension RPCConnection {
             )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    // A child process that held the socket would keep the connection open.
+                    try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+                        of: NIOBSDSocket.Handle.self
+                    ) { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
                     try channel.pipeline.syncOperations.addHandler(handler.value)
                 }
             }

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOPosix
 
@@ -24,6 +25,9 @@ public final class FaultyTransport: Sendable {
         }.get()
         let listener = try await ServerBootstrap(group: loop, childGroup: loop)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.autoRead, value: false)
             .childChannelInitializer { channel in
@@ -113,6 +117,7 @@ private final class Relay {
         }
         let toServer = RelayHandler(self, corrupting: corruptOffsets[.toServer])
         let toClient = RelayHandler(self, corrupting: corruptOffsets[.toClient])
+        try client.closeOnExec()
         try client.pipeline.syncOperations.addHandler(toServer)
         toClient.peer = client
         let relay = NIOLoopBound((self, toServer, toClient), eventLoop: client.eventLoop)
@@ -121,6 +126,7 @@ private final class Relay {
             .channelOption(.autoRead, value: false)
             .channelInitializer { server in
                 server.eventLoop.makeCompletedFuture {
+                    try server.closeOnExec()
                     try server.pipeline.syncOperations.addHandler(relay.value.2)
                 }
             }
@@ -207,5 +213,15 @@ private final class RelayHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
+    }
+}
+
+extension Channel {
+    /// Keeps the socket from the programs that tests start: one that held it would keep the connection
+    /// open when this end closes it.
+    func closeOnExec() throws {
+        try pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            _ = fcntl($0, F_SETFD, FD_CLOEXEC)
+        }
     }
 }

@@ -41,9 +41,13 @@ public final class SimulatedNFSServer: Sendable {
         let core = Core(tree: SimulatedTree(tree), handleTag: handleTag)
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+            }
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try channel.closeOnExec()
                     try channel.pipeline.syncOperations.addHandler(SimulatedConnection(core: core))
                 }
             }

@@ -26,13 +26,18 @@ public struct SimulatedTree: Sendable {
     public static let sample = Item.directory([
         ("hello", .file("hello, world\n")),
         ("empty", .file("")),
-        ("large", .file((0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) })),
+        ("large", .file(largeFile)),
         (
             "directory",
             .directory((0..<40).map { ("file\($0)", .file("this is file \($0)\n")) })
         ),
         ("link", .symlink("directory/file7")),
     ])
+
+    /// The bytes of "large" in ``sample``.
+    public static let largeFile = (0..<300_000).map {
+        UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8)
+    }
 
     static let rootID: UInt64 = 1
     static let fsid: UInt64 = 0x5349_4d00
