@@ -48,7 +48,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "ROWProxy",
-            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system]
+            dependencies: [
+                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system,
+            ]
                 + nio,
             swiftSettings: settings),
         .executableTarget(

@@ -18,7 +18,8 @@ extension XDREncodable {
     /// The encoded bytes as an array. Not for the data path.
     public func encoded() -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: encodedSize) { memory, count in
-            var output = OutputRawSpan(buffer: UnsafeMutableRawBufferPointer(memory), initializedCount: 0)
+            var output = OutputRawSpan(
+                buffer: UnsafeMutableRawBufferPointer(memory), initializedCount: 0)
             encode(into: &output)
             count = output.finalize(for: UnsafeMutableRawBufferPointer(memory))
         }

@@ -117,7 +117,6 @@ public struct Decoder: ~Escapable {
         }
     }
 
-
     @_lifetime(self: copy self)
     @inlinable
     mutating func advance(_ count: Int) throws(XDRError) -> Int {

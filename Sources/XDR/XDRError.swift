@@ -34,9 +34,13 @@ public struct XDRError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch code {
         case .truncated: "XDR: the record ends inside the item at byte \(offset)"
-        case .tooLong: "XDR: the item at byte \(offset) says it has \(found) bytes or elements, too many"
+        case .tooLong:
+
+            "XDR: the item at byte \(offset) says it has \(found) bytes or elements, too many"
         case .badBoolean: "XDR: the boolean at byte \(offset) is \(found)"
-        case .badDiscriminant: "XDR: the discriminant at byte \(offset) is \(found), which its type lacks"
+        case .badDiscriminant:
+
+            "XDR: the discriminant at byte \(offset) is \(found), which its type lacks"
         case .trailingBytes: "XDR: \(found) bytes are left over at byte \(offset)"
         case .badValue: "XDR: the value at byte \(offset) is not allowed"
         }

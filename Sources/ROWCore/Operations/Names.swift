@@ -119,7 +119,9 @@ extension SessionState {
         case .socket, .fifo: break
         case .regular, .directory, .symbolicLink: throw .status(.badType)
         }
-        return try makeNew(directory, name, type, wanted, credential) { $0.attributes.rdev = device }
+        return try makeNew(directory, name, type, wanted, credential) {
+            $0.attributes.rdev = device
+        }
     }
 
     private func makeNew(

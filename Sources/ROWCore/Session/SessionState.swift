@@ -112,7 +112,8 @@ public final class SessionState {
             }
             guard let child else {
                 guard !image.isKnownAbsent(key) else {
-                    onEvent("the image lacks \(String(decoding: path, as: UTF8.self)), which this session changed")
+                    let text = String(decoding: path, as: UTF8.self)
+                    onEvent("the image lacks \(text), which this session changed")
                     return
                 }
                 throw .need(.lookup(directory: id, name: name))
@@ -226,7 +227,8 @@ public final class SessionState {
     ) throws(Interrupt) -> SessionStore.Delta {
         guard directory.flags.contains(.hasDeltas) else { return .none }
         if directory.dirtyCommit > committed,
-            let pending = pendingDeltas[ImageStore.NameKey(directory: directory.id, name: Array(name))]
+            let pending = pendingDeltas[
+                ImageStore.NameKey(directory: directory.id, name: Array(name))]
         {
             return pending.delta
         }

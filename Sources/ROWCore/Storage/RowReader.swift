@@ -34,7 +34,8 @@ final class RowReader {
             connection, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
         guard code == SQLITE_OK, let statement else {
             throw StateError(
-                .unreadable, "cannot prepare a query: \(String(cString: sqlite3_errmsg(connection)))")
+                .unreadable,
+                "cannot prepare a query: \(String(cString: sqlite3_errmsg(connection)))")
         }
         return RowStatement(statement, reader: self)
     }

@@ -49,7 +49,6 @@ enum StateDatabase {
     }
 }
 
-
 /// Whether SQLite ran out of space.
 func isDiskFull(_ error: any Error) -> Bool {
     (error as? DatabaseError)?.resultCode == .SQLITE_FULL
