@@ -33,6 +33,7 @@ extension Integration {
             try await proxy.kill()
             try await proxy.restart()
             let later = try await Guest().run(Workload.look(at: proxy.export))
+            #expect(later.exitCode == 0, "\(later) \(proxy.errors) \(seed)")
             expectSameLines(later.output, treeLines(of: expected), "after kill -9, \(seed)")
 
             try await proxy.terminate()
@@ -59,6 +60,8 @@ extension Integration {
                 """)
             #expect(result.exitCode == 0, "\(result) \(proxy.errors)")
             let status = try await SessionStatus.read(session: "overwrite", state: state)
+            #expect(status.calls.client["WRITE"] == 1)
+            #expect(status.calls.main["LOOKUP", default: 0] > 0, "main's calls are not counted")
             #expect(status.calls.main["READ", default: 0] == 0)
             #expect(status.bytes.shadowStored > 0)
             #expect(status.bytes.shadowStored <= 8192)
