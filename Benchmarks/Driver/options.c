@@ -7,25 +7,28 @@
 #include <string.h>
 
 const char *const operation_names[OP_COUNT] = {
-    "read", "write", "getattr", "lookup", "access", "null",
+    "read", "write", "getattr", "lookup", "access", "readdirplus", "create", "null",
 };
 
 struct options options = {
     .host = "127.0.0.1", .export = "/export", .label = "", .in_flight = 8, .size_bytes = 32768,
-    .seconds = 2, .operation = OP_READ,
+    .seconds = 2, .operation = OP_READ, .congestion = "cubic",
 };
 
 static const char usage[] =
     "usage: nfsload --port N --mount-port N --file NAME [OPTION]...\n"
     "  --host ADDRESS    127.0.0.1\n"
     "  --export PATH     /export\n"
-    "  --operation NAME  read, write, getattr, lookup, access or null; read\n"
-    "  --size BYTES      of a READ or WRITE; 32768\n"
+    "  --operation NAME  read, write, getattr, lookup, access, readdirplus, null, or create,\n"
+    "                    which stands for CREATE and REMOVE in turn; read\n"
+    "  --size BYTES      of a READ, a WRITE or a listing's page; 32768\n"
     "  --in-flight N     1...1024 calls at a time; 8\n"
-    "  --seconds S       2\n"
+    "  --seconds S       how long; 2\n"
+    "  --calls N         how many calls instead, however long they take\n"
     "  --random          offsets at random, not in order\n"
     "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
-    "  --verify PATH     compare what is read with a local file\n"
+    "  --congestion NAME of our socket; cubic, as long as the system has it\n"
+    "  --local-copy PATH what READ must find and WRITE writes\n"
     "  --server-pid N    account this process's processor time; may be given again\n"
     "  --label TEXT      put into the result\n"
     "Processor times in the result are processors in use: 1 is one core all the time.\n";
@@ -64,7 +67,8 @@ void parse_options(int count, char **words)
         {"host", 1, NULL, 'h'}, {"port", 1, NULL, 'p'}, {"mount-port", 1, NULL, 'm'},
         {"export", 1, NULL, 'e'}, {"file", 1, NULL, 'f'}, {"operation", 1, NULL, 'o'},
         {"size", 1, NULL, 's'}, {"in-flight", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'},
-        {"random", 0, NULL, 'r'}, {"stable", 0, NULL, 'S'}, {"verify", 1, NULL, 'v'},
+        {"calls", 1, NULL, 'N'}, {"random", 0, NULL, 'r'}, {"stable", 0, NULL, 'S'},
+        {"local-copy", 1, NULL, 'L'}, {"congestion", 1, NULL, 'c'},
         {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     for (int choice; (choice = getopt_long(count, words, "", known, NULL)) != -1;) {
@@ -80,7 +84,9 @@ void parse_options(int count, char **words)
         case 't': options.seconds = strtod(optarg, NULL); break;
         case 'r': options.random = true; break;
         case 'S': options.stable = true; break;
-        case 'v': options.verify_path = optarg; break;
+        case 'L': options.local_copy_path = optarg; break;
+        case 'N': options.calls = (uint64_t)number(optarg, 1, 1L << 40); break;
+        case 'c': options.congestion = optarg; break;
         case 'l': options.label = optarg; break;
         case 'P':
             if (options.pid_count == PIDS_MAXIMUM) {

@@ -9,18 +9,23 @@
 #define IN_FLIGHT_MAXIMUM 1024
 #define PIDS_MAXIMUM 16
 
-enum operation { OP_READ, OP_WRITE, OP_GETATTR, OP_LOOKUP, OP_ACCESS, OP_NULL, OP_COUNT };
+enum operation {
+    OP_READ, OP_WRITE, OP_GETATTR, OP_LOOKUP, OP_ACCESS, OP_READDIRPLUS, OP_CREATE, OP_NULL,
+    OP_COUNT
+};
 
 extern const char *const operation_names[OP_COUNT];
 
 struct options {
-    const char *host, *export, *file, *label;
+    const char *host, *export, *file, *label, *congestion;
     /// A local copy of the file, or NULL.
-    const char *verify_path;
+    const char *local_copy_path;
     int port, mount_port, in_flight;
     /// Processes whose processor time is reported.
     int pids[PIDS_MAXIMUM], pid_count;
     uint32_t size_bytes;
+    /// How many, or 0: as many as the time allows.
+    uint64_t calls;
     double seconds;
     bool random, stable;
     enum operation operation;
