@@ -35,6 +35,8 @@ let package = Package(
         .target(name: "ONCRPC", dependencies: ["XDR"], swiftSettings: settings),
         .target(name: "NFSProtocol", dependencies: ["XDR"], swiftSettings: settings),
         .target(name: "CLinux"),
+        .systemLibrary(
+            name: "CTirpc", pkgConfig: "libtirpc", providers: [.apt(["libtirpc-dev"])]),
         .target(
             name: "ROWCore",
             dependencies: [
@@ -49,7 +51,7 @@ let package = Package(
         .target(
             name: "ROWProxy",
             dependencies: [
-                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system,
+                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", "CTirpc", system,
             ]
                 + nio,
             swiftSettings: settings),
@@ -62,12 +64,8 @@ let package = Package(
             swiftSettings: settings),
 
         // Tests and what they stand on.
-        .systemLibrary(
-            name: "CTirpcHeaders", path: "Tests/CConformance/tirpc", pkgConfig: "libtirpc",
-            providers: [.apt(["libtirpc-dev"])]),
         .target(
-            name: "CConformance", dependencies: ["CTirpcHeaders"], path: "Tests/CConformance",
-            exclude: ["tirpc"],
+            name: "CConformance", dependencies: ["CTirpc"], path: "Tests/CConformance",
             linkerSettings: [.linkedLibrary("nfs"), .linkedLibrary("tirpc")]),
         .target(
             name: "CodecTestKit", dependencies: ["XDR", "CConformance"],
