@@ -21,9 +21,9 @@ final class ChildReaper: Sendable {
             esac
         done
         [ -n "$children" ] || exit 0
-        for child in $children; do kill -TERM -- "-$child"; done
+        for child in $children; do kill -s TERM -- "-$child"; done
         sleep 2
-        for child in $children; do kill -KILL -- "-$child"; done
+        for child in $children; do kill -s KILL -- "-$child"; done
         """
 
     private init() {
