@@ -391,7 +391,8 @@ public final class ImageStore {
         reader.invalidate()
         for key in sealed.children { pendingChildren[key] = nil }
         for link in sealed.links { pendingLinks[link] = nil }
-        lastCookies.removeAll(keepingCapacity: true)
+        // The gathering batch may have given out cookies that the database does not show yet.
+        if batch.rows.isEmpty { lastCookies.removeAll(keepingCapacity: true) }
         if let error { onEvent("image database: commit failed: \(error)") }
         if !batch.waiters.isEmpty {
             // The gathering batch may refer to rows of this one, so it cannot outlive its failure.
@@ -405,6 +406,7 @@ public final class ImageStore {
         batch = Batch()
         for key in dropped.children { pendingChildren[key] = nil }
         for link in dropped.links { pendingLinks[link] = nil }
+        lastCookies.removeAll(keepingCapacity: true)
         for waiter in dropped.waiters { waiter(.io) }
     }
 

@@ -209,6 +209,8 @@ extension SessionState {
         guard node.content != nil || node.flags.contains(.hasContent) else { return }
         node.content?.isDirty = false
         node.content?.isCutUnsynced = false
+        // Closed, so that the space is free as soon as the name is gone.
+        node.content?.file = nil
         node.content = nil
         node.flags.remove(.hasContent)
         dirtyFiles.remove(node.id)

@@ -14,9 +14,7 @@ extension SessionState {
         _ directory: NodeID, _ name: UnsafeRawBufferPointer, _ credential: Credential
     ) throws(Interrupt) -> (id: NodeID, attributes: NFS3.Attributes) {
         let parent = try self.directory(directory)
-        guard PermissionRules.allows(.execute, parent.attributes, credential) else {
-            throw .status(.acces)
-        }
+        try checkSearch(parent, credential)
         guard name.count <= 255 else { throw .status(.nameTooLong) }
         guard !name.isEmpty else { throw .status(.noent) }
         if name.count <= 2, name[0] == UInt8(ascii: ".") {
@@ -36,12 +34,20 @@ extension SessionState {
         return (id, try node(id).attributes)
     }
 
+    /// Names can be looked up in a directory only with permission to search it.
+    func checkSearch(_ directory: Node, _ credential: Credential) throws(Interrupt) {
+        guard PermissionRules.allows(.execute, directory.attributes, credential) else {
+            throw .status(.acces)
+        }
+    }
+
     /// CREATE (RFC 1813 §3.3.8).
     public func create(
         _ directory: NodeID, _ name: [UInt8], _ mode: NFS3.CreateMode, _ credential: Credential
     ) throws(Interrupt) -> Made {
         try refuseReadOnly()
         let parent = try self.directory(directory)
+        try checkSearch(parent, credential)
         try checkNewName(name)
         if let existing = try child(of: parent, named: name) {
             return try createExisting(parent, existing, mode, credential)
@@ -130,6 +136,7 @@ extension SessionState {
     ) throws(Interrupt) -> Made {
         try refuseReadOnly()
         let parent = try self.directory(directory)
+        try checkSearch(parent, credential)
         try checkNewName(name)
         guard try child(of: parent, named: name) == nil else { throw .status(.exist) }
         return try make(parent, name, type, wanted, credential, finish)
@@ -176,6 +183,7 @@ extension SessionState {
         try refuseReadOnly()
         let node = try node(id)
         let parent = try self.directory(directory)
+        try checkSearch(parent, credential)
         try checkNewName(name)
         guard !node.isDirectory else { throw .status(.isdir) }
         guard try child(of: parent, named: name) == nil else { throw .status(.exist) }

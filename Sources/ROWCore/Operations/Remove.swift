@@ -8,6 +8,7 @@ extension SessionState {
     ) throws(Interrupt) -> NFS3.WCCData {
         try refuseReadOnly()
         let parent = try self.directory(directory)
+        try checkSearch(parent, credential)
         let node = try existing(parent, name)
         guard !node.isDirectory else { throw .status(.isdir) }
         try checkDelete(node, in: parent, credential)
@@ -27,6 +28,7 @@ extension SessionState {
         let parent = try self.directory(directory)
         if name == [46] { throw .status(.inval) }
         if name == [46, 46] { throw .status(.exist) }
+        try checkSearch(parent, credential)
         let node = try existing(parent, name)
         guard node.isDirectory else { throw .status(.notdir) }
         try checkDelete(node, in: parent, credential)
@@ -52,6 +54,8 @@ extension SessionState {
         for name in [oldName, newName] where name == [46] || name == [46, 46] {
             throw .status(.inval)
         }
+        try checkSearch(oldParent, credential)
+        try checkSearch(newParent, credential)
         try checkNewName(newName)
         let node = try existing(oldParent, oldName)
         try checkDelete(node, in: oldParent, credential)
