@@ -81,6 +81,7 @@ extension SessionState {
         }
         let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
         guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
+        try checkNoCutPending(node)
         let before = NFS3.WCCAttributes(node.attributes)
         if !data.isEmpty {
             try redirect(node, data, offset..<end)
@@ -124,9 +125,10 @@ extension SessionState {
     /// Makes a file `size` bytes long. Cutting drops what lies past the end, for good: growing again
     /// shows zeros, never main's old bytes.
     func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
+        try checkNoCutPending(node)
         let content = ensureContent(node)
         if size < node.attributes.size {
-            try cutShadow(node, content, to: size)
+            if content.map.storedBlocks > 0 || content.file != nil { cutLater(node, content) }
             content.map.truncate(to: size)
             content.isDirty = true
             dirtyFiles.insert(node.id)
@@ -138,23 +140,31 @@ extension SessionState {
         touch(node)
     }
 
-    /// The row that says the file is shorter is committed first; the file itself is cut now, in the
-    /// page cache, before anything can be written past the new end. Should the cut be lost with the
-    /// power, the file is cut to its recorded size when it is next opened.
-    private func cutShadow(
-        _ node: Node, _ content: FileContent, to size: UInt64
-    ) throws(Interrupt) {
-        guard content.map.storedBlocks > 0 || content.file != nil || content.allocatedBytes > 0
-        else { return }
-        let file = try shadow(node)
-        do {
-            try file.truncate(to: size)
-        } catch {
-            onEvent("cutting the shadow of \(node.id) failed: \(error)")
-            throw .status(NFS3.Status(error))
+    /// The row that says the file is shorter comes first, the cut after it: were it the other way
+    /// round, a crash or a failed commit would leave a file that is neither what it was nor what it
+    /// was to be. Until then nothing is written past the new end.
+    private func cutLater(_ node: Node, _ content: FileContent) {
+        content.isCutPending = true
+        batch.afterwards.append { [unowned self] in
+            content.isCutPending = false
+            guard node.content === content else { return }
+            do {
+                let file = try shadowFile(node)
+                if try file.size > node.attributes.size {
+                    try file.truncate(to: node.attributes.size)
+                }
+                shadowCalls.truncates += 1
+                content.isCutUnsynced = true
+            } catch {
+                onEvent("cutting the shadow of \(node.id) failed: \(error)")
+                // Opening it cuts it, or refuses.
+                content.file = nil
+            }
         }
-        shadowCalls.truncates += 1
-        content.isCutUnsynced = true
+    }
+
+    private func checkNoCutPending(_ node: Node) throws(Interrupt) {
+        if node.content?.isCutPending == true { throw .wait }
     }
 
     func ensureContent(_ node: Node) -> FileContent {
@@ -183,7 +193,9 @@ extension SessionState {
         if let file = content.file { return file }
         let (file, isNew) = try store.openShadow(node.id)
         if isNew { shadowCalls.creates += 1 }
-        if try file.size > node.attributes.size { try file.truncate(to: node.attributes.size) }
+        if !content.isCutPending, try file.size > node.attributes.size {
+            try file.truncate(to: node.attributes.size)
+        }
         content.file = file
         openFiles.opened(content)
         return file

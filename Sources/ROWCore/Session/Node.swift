@@ -62,6 +62,8 @@ final class FileContent {
     var file: SparseFile?
     /// Writes not yet recorded in SQLite.
     var isDirty = false
+    /// The file is to be cut when the row that says so is committed.
+    var isCutPending = false
     /// The file was cut and the cut is not yet known to be on disk: it must be before any row says
     /// that the file is longer again.
     var isCutUnsynced = false
