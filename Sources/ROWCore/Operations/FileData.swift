@@ -82,6 +82,7 @@ extension SessionState {
         let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
         guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
         try checkNoCutPending(node)
+        try refuseWhenFull()
         let before = NFS3.WCCAttributes(node.attributes)
         if !data.isEmpty {
             try redirect(node, data, offset..<end)

@@ -150,6 +150,7 @@ extension SessionState {
         guard PermissionRules.allows([.write, .execute], parent.attributes, credential) else {
             throw .status(.acces)
         }
+        try refuseWhenFull()
         let before = NFS3.WCCAttributes(parent.attributes)
         let time = now()
         let inherited = PermissionRules.inherit(
@@ -191,6 +192,7 @@ extension SessionState {
             throw .status(.acces)
         }
         guard node.attributes.nlink < UInt32.max else { throw .status(.mlink) }
+        try refuseWhenFull()
         let before = NFS3.WCCAttributes(parent.attributes)
         let time = now()
         node.attributes.nlink += 1

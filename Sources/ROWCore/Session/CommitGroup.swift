@@ -110,9 +110,12 @@ extension SessionState {
         store.reader.invalidate()
         if let error {
             onEvent("commit failed: \(error)")
-            reload(failing: sealed, with: Self.status(of: error))
+            let status = Self.status(of: error)
+            if status == .nospc { ballast.spend() }
+            reload(failing: sealed, with: status)
             return
         }
+        if ballast.isSpent { ballast.restore() }
         committed = sealed.number
         for key in sealed.names where pendingDeltas[key]?.commit == sealed.number {
             pendingDeltas[key] = nil

@@ -46,6 +46,7 @@ public final class SessionState {
     var pendingDeltas: [ImageStore.NameKey: PendingDelta] = [:]
     /// Files with writes that no batch has taken up yet.
     var dirtyFiles: Set<NodeID> = []
+    var ballast: Ballast
     var nextID: UInt64
     var nextCookie: UInt64
     private var reservedID: UInt64
@@ -77,6 +78,7 @@ public final class SessionState {
         store = try SessionStore(
             directory: directory, name: name, image: image, blockSize: blockSize,
             isDurable: isDurable, loop: loop)
+        ballast = Ballast(in: directory)
         let identity = store.identity
         handles = HandleKey(secret: identity.secret, tag: identity.tag)
         fsid = identity.fsid
@@ -356,6 +358,11 @@ public final class SessionState {
 
     func refuseReadOnly() throws(Interrupt) {
         if isReadOnly { throw .status(.rofs) }
+    }
+
+    /// On a full disk only what frees space goes on.
+    func refuseWhenFull() throws(Interrupt) {
+        if ballast.isSpent { throw .status(.nospc) }
     }
 
     /// Rows that raise the stored counters, when the ids or cookies in use have passed them: a crash

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import SystemPackage
 
 /// An exclusive lock on a file, held until the process ends or the object goes.
@@ -27,12 +28,24 @@ final class FileLock {
 }
 
 extension FilePath {
-    /// Makes the directory and those above it.
+    /// Makes the directory and those above it, all of them durable.
     func makeDirectory() throws(StateError) {
+        let isNew = !exists
         let code = string.withCString { clinux_mkdir_parents($0, 0o700) }
         guard code == 0 else {
             throw StateError(.io, "cannot make the directory \(self): \(Errno(rawValue: -code))")
         }
+        guard isNew else { return }
+        var above = self
+        while above.removeLastComponent() {
+            // Directories that we may not read are not ones that we made entries in.
+            guard (try? above.sync()) != nil else { return }
+        }
+    }
+
+    private var exists: Bool {
+        var stat = clinux_stat()
+        return clinux_fstatat(AT_FDCWD, string, 0, &stat) == 0
     }
 
     /// Makes entries of this directory durable.
