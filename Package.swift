@@ -91,5 +91,21 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),
+
+        // Measuring and showing.
+        .executableTarget(
+            name: "nfsload", path: "Benchmarks/Driver",
+            linkerSettings: [.linkedLibrary("nfs"), .linkedLibrary("m")]),
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: [
+                "XDR", "NFSProtocol", "ROWCore", "ROWTestKit", "nfsload", "rowctl",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),
+        .executableTarget(
+            name: "rowfs-demo",
+            dependencies: ["NFSProtocol", "NFSClient", "ROWTestKit", "rowctl"] + nio,
+            path: "Examples/Demo", swiftSettings: settings),
     ]
 )

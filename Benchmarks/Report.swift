@@ -1,0 +1,138 @@
+import Foundation
+import Glibc
+
+/// Prints results as they come, in columns, and keeps them for a JSON file.
+final class Report {
+    /// A part of the program measured alone.
+    struct Part: Encodable {
+        let name: String
+        let nanosecondsPerOperation: Samples
+        let goal: Goal?
+    }
+
+    /// The whole path beside nfs-ganesha.
+    struct Comparison: Encodable {
+        /// One server under the load.
+        struct Side: Encodable {
+            let callsPerSecond: Samples
+            let megabytesPerSecond: Samples
+            /// Processor time of the server, without main's.
+            let serverMicrosecondsPerCall: Samples
+            let p99Microseconds: Samples
+        }
+
+        let name: String
+        let movesData: Bool
+        let rowfs: Side
+        let ganesha: Side
+        /// Of the ratio.
+        let goal: Goal?
+        /// Of the medians; above 1 is faster than nfs-ganesha.
+        let ratio: Double
+
+        init(name: String, movesData: Bool, rowfs: Side, ganesha: Side, goal: Goal?) {
+            self.name = name
+            self.movesData = movesData
+            self.rowfs = rowfs
+            self.ganesha = ganesha
+            self.goal = goal
+            ratio = rowfs.callsPerSecond.median / ganesha.callsPerSecond.median
+        }
+    }
+
+    private var parts: [Part] = []
+    private var comparisons: [Comparison] = []
+    private let congestion: String
+    private let processors = ProcessInfo.processInfo.activeProcessorCount
+
+    init() {
+        let file = "/proc/sys/net/ipv4/tcp_congestion_control"
+        let system = try? String(contentsOfFile: file, encoding: .utf8)
+        congestion =
+            Relaunch.ownCongestion
+            ?? (system ?? "unknown").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    func add(_ part: Part) {
+        if parts.isEmpty {
+            row("part, ns per operation", ["median", "min", "max"], goal: "goal")
+        }
+        parts.append(part)
+        let samples = part.nanosecondsPerOperation
+        row(
+            part.name, [samples.median, samples.minimum, samples.maximum].map { figure($0) },
+            goal: verdict(part.goal, on: samples.median))
+    }
+
+    func add(_ comparison: Comparison) {
+        if comparisons.isEmpty {
+            print()
+            print("The whole path beside nfs-ganesha, congestion control \(congestion):")
+            print("ratio of medians; MB/s for data, else calls/s; server CPU in µs per call")
+            row(
+                "case",
+                ["ratio", "rowfs", "min", "max", "ganesha", "min", "max", "CPU", "its CPU"],
+                goal: "goal")
+        }
+        comparisons.append(comparison)
+        let sides = [comparison.rowfs, comparison.ganesha]
+        let speeds = sides.flatMap { side in
+            let speed = comparison.movesData ? side.megabytesPerSecond : side.callsPerSecond
+            return [speed.median, speed.minimum, speed.maximum].map { figure($0) }
+        }
+        row(
+            comparison.name,
+            [String(format: "%.2f", comparison.ratio)] + speeds
+                + sides.map { figure($0.serverMicrosecondsPerCall.median) },
+            goal: verdict(comparison.goal, on: comparison.ratio))
+    }
+
+    /// The last line.
+    func finish() {
+        let missed =
+            parts.filter { $0.goal?.isMet(by: $0.nanosecondsPerOperation.median) == false }.count
+            + comparisons.filter { $0.goal?.isMet(by: $0.ratio) == false }.count
+        let goals = (parts.map(\.goal) + comparisons.map(\.goal)).compactMap(\.self).count
+        print("\n\(goals - missed) of \(goals) goals met, on \(processors) processors")
+    }
+
+    func write(to path: String) throws {
+        struct Document: Encodable {
+            let processors: Int
+            let congestion: String
+            let parts: [Part]
+            let comparisons: [Comparison]
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let document = Document(
+            processors: processors, congestion: congestion, parts: parts,
+            comparisons: comparisons)
+        try encoder.encode(document).write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
+
+    // MARK: Columns
+
+    private static let nameWidth = 34
+    private static let cellWidth = 9
+
+    private func row(_ name: String, _ cells: [String], goal: String) {
+        var line = name.padding(toLength: Self.nameWidth, withPad: " ", startingAt: 0)
+        for cell in cells {
+            line += String(repeating: " ", count: max(1, Self.cellWidth - cell.count)) + cell
+        }
+        print(goal.isEmpty ? line : line + "  " + goal)
+        fflush(nil)
+    }
+
+    /// Three digits or all before the point.
+    private func figure(_ value: Double) -> String {
+        String(format: value < 10 ? "%.2f" : value < 100 ? "%.1f" : "%.0f", value)
+    }
+
+    private func verdict(_ goal: Goal?, on figure: Double) -> String {
+        guard let goal else { return "" }
+        return goal.isMet(by: figure) ? "\(goal)" : "\(goal) MISSED"
+    }
+}

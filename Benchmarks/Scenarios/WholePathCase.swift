@@ -1,0 +1,74 @@
+/// A load on the whole path, made on a session and on nfs-ganesha in turns.
+struct WholePathCase: Sendable {
+    /// What is between the client and the data.
+    enum Route: String, Sendable {
+        /// A file that the session has not changed: every READ goes to main and back.
+        case passThrough = "pass-through"
+        /// The image is a directory of this machine.
+        case directory
+        /// A file that the session has overwritten: main is not asked.
+        case shadow
+    }
+
+    let route: Route
+    let operation: Load.Operation
+    let sizeBytes: Int
+    let inFlight: Int
+    /// The file of 1 GiB that the acceptance is about, not one of `--file-size`.
+    var isLarge = false
+    /// Of the ratio to nfs-ganesha.
+    var goal: Goal?
+
+    var movesData: Bool { operation == .read || operation == .write }
+    /// Whether nfs-ganesha must export something that may be changed.
+    var changes: Bool { operation == .write || operation == .create }
+
+    var name: String {
+        let operation = operation == .create ? "CREATE+REMOVE" : operation.rawValue.uppercased()
+        let size = sizeBytes >= 1 << 20 ? "\(sizeBytes >> 20)M" : "\(sizeBytes >> 10)K"
+        return "\(route.rawValue) \(operation)" + (movesData ? " \(size)" : "") + " x\(inFlight)"
+            + (isLarge ? " of 1 GiB" : "")
+    }
+
+    static let all: [WholePathCase] = acceptance + reads + writes + names
+
+    private static let sizes = [4 << 10, 32 << 10, 64 << 10, 1 << 20]
+
+    private static let acceptance = [
+        WholePathCase(
+            route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+            isLarge: true, goal: .atLeast(0.6))
+    ]
+
+    private static let reads: [WholePathCase] =
+        sizes.flatMap { size in
+            [1, 8, 32].map { inFlight in
+                WholePathCase(
+                    route: .passThrough, operation: .read, sizeBytes: size, inFlight: inFlight)
+            }
+        }
+        + [Route.directory, .shadow].flatMap { route in
+            sizes.map { size in
+                WholePathCase(
+                    route: route, operation: .read, sizeBytes: size, inFlight: 8,
+                    goal: .atLeast(1))
+            }
+        }
+
+    private static let writes = sizes.map { size in
+        WholePathCase(
+            route: .shadow, operation: .write, sizeBytes: size, inFlight: 8, goal: .atLeast(1))
+    }
+
+    private static let names: [WholePathCase] =
+        [Load.Operation.getattr, .lookup, .access].map { operation in
+            WholePathCase(
+                route: .passThrough, operation: operation, sizeBytes: 4096, inFlight: 32,
+                goal: .atLeast(1))
+        } + [
+            WholePathCase(
+                route: .passThrough, operation: .readdirplus, sizeBytes: 32 << 10, inFlight: 8),
+            // Durable with us when it is answered, not with nfs-ganesha: hence without a goal.
+            WholePathCase(route: .shadow, operation: .create, sizeBytes: 4096, inFlight: 8),
+        ]
+}

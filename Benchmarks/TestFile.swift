@@ -1,0 +1,26 @@
+import Foundation
+import Glibc
+
+/// Files in which every word differs, so that data in a wrong place shows.
+enum TestFile {
+    private static let chunkBytes = 1 << 20
+
+    /// - Parameter bytes: a multiple of 1 MiB.
+    static func make(_ path: String, bytes: Int, seed: UInt64) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw failure() }
+        defer { close(file) }
+        var words = [UInt64](repeating: 0, count: chunkBytes / 8)
+        for start in stride(from: 0, to: bytes, by: chunkBytes) {
+            for index in words.indices {
+                words[index] = (UInt64(start / 8 + index) &+ seed << 48) &* 0x9e37_79b9_7f4a_7c15
+            }
+            let written = words.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, start) }
+            guard written == chunkBytes else { throw failure() }
+        }
+    }
+
+    private static func failure() -> POSIXError {
+        POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+    }
+}
