@@ -142,8 +142,8 @@ public struct LayerMap: Sendable {
 
     /// Records that the file was cut to `size`, or set to it.
     ///
-    /// A present block at the boundary stays present: after ftruncate its bytes past `size` are zeros
-    /// in the sparse file. A partial one keeps the ranges before `size`.
+    /// Of the block at the boundary only the bytes before `size` stay recorded. Nothing depends on the
+    /// sparse file being cut as well: that gives its space back, sooner or later or never.
     public mutating func truncate(to size: UInt64) {
         generation += 1
         if size < mainValid {
@@ -156,7 +156,11 @@ public struct LayerMap: Sendable {
         let firstDropped = cut == 0 ? boundary : boundary + 1
         presence.remove(from: firstDropped)
         dropPartial(in: firstDropped..<UInt64.max)
-        if cut != 0, let end = partial[boundary]?.end, end > cut {
+        guard cut != 0 else { return }
+        if presence.contains(boundary) {
+            presence.remove(boundary..<(boundary + 1))
+            recordPart(of: boundary, (boundary << shift)..<size)
+        } else if let end = partial[boundary]?.end, end > cut {
             partial[boundary]?.clip(to: cut)
             dirtyPartial.insert(boundary)
             if partial[boundary]?.isEmpty == true { dropPartial(in: boundary..<(boundary + 1)) }

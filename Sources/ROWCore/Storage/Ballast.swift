@@ -10,7 +10,7 @@ struct Ballast {
     private(set) var isSpent = false
 
     /// Room for a good many transactions of the write-ahead log.
-    private static let byteCount: Int64 = 4 << 20
+    private static let byteCount: Int64 = 1 << 20
 
     init(in directory: FilePath) {
         path = directory.appending("ballast")
@@ -23,18 +23,22 @@ struct Ballast {
         isSpent = true
     }
 
-    /// Tries to hold the space back again.
+    /// Tries to hold the space back again. A file system that cannot hold space back has no ballast,
+    /// which is not the same as being full.
     mutating func restore() {
+        isSpent = false
         do {
             let file = try FileDescriptor.open(
                 path, .writeOnly, options: [.create, .closeOnExec],
                 permissions: [.ownerReadWrite])
             defer { try? file.close() }
-            isSpent = clinux_preallocate(file.rawValue, 0, Self.byteCount) != 0
+            let code = clinux_preallocate(file.rawValue, 0, Self.byteCount)
+            isSpent = code == -ENOSPC || code == -EDQUOT
         } catch {
-            isSpent = true
+            let code = error as? Errno
+            isSpent = code == .noSpace || code == .diskQuotaExceeded
         }
-        // Part of it would be in the way of what it is for.
+        // A part of it would be in the way of what it is for.
         if isSpent { unlink(path.string) }
     }
 }
