@@ -8,11 +8,14 @@ import Testing
 /// Runs shell commands as somebody else, to see what the kernel says. Needs root and setpriv(1).
 private struct Kernel: ~Copyable {
     static let setpriv = "/usr/bin/setpriv"
-    static let isUsable = geteuid() == 0 && FileManager.default.isExecutableFile(atPath: setpriv)
 
     let scratch: Scratch
 
     init() throws {
+        try #require(geteuid() == 0, "run the tests as root: they act as several users")
+        try #require(
+            FileManager.default.isExecutableFile(atPath: Self.setpriv),
+            "setpriv, of util-linux, is missing: run `make setup`")
         scratch = try Scratch()
         #expect(chmod(scratch.path.string, 0o777) == 0)
     }
@@ -37,7 +40,7 @@ private struct Kernel: ~Copyable {
     }
 }
 
-@Suite(.enabled(if: Kernel.isUsable)) struct PermissionKernelTests {
+@Suite struct PermissionKernelTests {
     private static let callers = [owner, member, primaryMember, stranger, .root]
 
     @Test func everyModeGrantsWhatTheKernelGrants() throws {
