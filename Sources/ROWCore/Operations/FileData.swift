@@ -106,10 +106,14 @@ extension SessionState {
             try file.write(data, at: range.lowerBound, zeros: content.map.zeroFill(for: range))
         } catch {
             onEvent("writing to the shadow of \(node.id) failed: \(error)")
-            throw .status(NFS3.Status(error))
+            throw .status(NFS3.Status(ofShadow: error))
         }
         shadowCalls.writes += 1
         content.map.wrote(range)
+        markDirty(node, content)
+    }
+
+    private func markDirty(_ node: Node, _ content: FileContent) {
         content.isDirty = true
         dirtyFiles.insert(node.id)
     }
@@ -131,13 +135,11 @@ extension SessionState {
         if size < node.attributes.size {
             if content.map.storedBlocks > 0 || content.file != nil { cutLater(node, content) }
             content.map.truncate(to: size)
-            content.isDirty = true
-            dirtyFiles.insert(node.id)
+            markDirty(node, content)
         }
         node.attributes.size = size
         node.attributes.mtime = time
         updateUsed(node)
-        batch.files[node.id] = node
         touch(node)
     }
 
@@ -155,11 +157,9 @@ extension SessionState {
                     try file.truncate(to: node.attributes.size)
                 }
                 shadowCalls.truncates += 1
-                content.isCutUnsynced = true
             } catch {
+                // The space is lost for now; what lies past the end is on no record.
                 onEvent("cutting the shadow of \(node.id) failed: \(error)")
-                // Opening it cuts it, or refuses.
-                content.file = nil
             }
         }
     }
@@ -175,6 +175,8 @@ extension SessionState {
             map: LayerMap(blockSize: store.identity.blockSize, mainValid: mainValid))
         node.content = content
         node.flags.insert(.hasContent)
+        // Whatever becomes of the operation: a row that says so needs the map's beside it.
+        markDirty(node, content)
         return content
     }
 
@@ -183,7 +185,7 @@ extension SessionState {
             return try shadowFile(node)
         } catch {
             onEvent("opening the shadow of \(node.id) failed: \(error)")
-            throw .status(NFS3.Status(error))
+            throw .status(NFS3.Status(ofShadow: error))
         }
     }
 
@@ -221,13 +223,11 @@ extension SessionState {
     func dropContent(_ node: Node) {
         guard node.content != nil || node.flags.contains(.hasContent) else { return }
         node.content?.isDirty = false
-        node.content?.isCutUnsynced = false
         // Closed, so that the space is free as soon as the name is gone.
         node.content?.file = nil
         node.content = nil
         node.flags.remove(.hasContent)
         dirtyFiles.remove(node.id)
-        batch.files[node.id] = nil
         batch.rows.append(.removeContent(node.id))
         shadowCalls.removes += 1
         let path = store.shadowPath(node.id)

@@ -170,7 +170,7 @@ extension SessionState {
         let node = makeNode(attributes, parent: parent.id)
         finish(node)
         setName(parent, name, to: node.id)
-        if type == .directory { parent.attributes.nlink += 1 }
+        if type == .directory { countSubdirectory(of: parent, 1) }
         changedEntries(parent, at: time)
         return Made(
             id: node.id, attributes: node.attributes,

@@ -54,7 +54,9 @@ extension SessionState {
             }
         }
         if directory.flags.contains(.hasDeltas) {
-            try store.forEachEntry(of: id, after: max(cookie, SessionStore.firstCookie - 1), hand)
+            // Cookies are 63 bits to SQLite; none that is greater was ever given out.
+            let last = min(max(cookie, SessionStore.firstCookie - 1), UInt64(Int64.max))
+            try store.forEachEntry(of: id, after: last, hand)
         }
         return !isFull
     }

@@ -37,7 +37,7 @@ extension SessionState {
         let time = now()
         try removeName(parent, name)
         discardDirectory(node)
-        parent.attributes.nlink -= 1
+        countSubdirectory(of: parent, -1)
         changedEntries(parent, at: time)
         return NFS3.WCCData(before: before, after: parent.attributes)
     }
@@ -81,15 +81,15 @@ extension SessionState {
         if let replaced {
             if replaced.isDirectory {
                 discardDirectory(replaced)
-                newParent.attributes.nlink -= 1
+                countSubdirectory(of: newParent, -1)
             } else {
                 unlink(replaced, at: time)
             }
         }
         setName(newParent, newName, to: node.id)
         if node.isDirectory, oldParent !== newParent {
-            oldParent.attributes.nlink -= 1
-            newParent.attributes.nlink += 1
+            countSubdirectory(of: oldParent, -1)
+            countSubdirectory(of: newParent, 1)
         }
         node.parent = newParent.id
         changed(node, at: time)

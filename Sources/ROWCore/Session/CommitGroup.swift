@@ -6,17 +6,16 @@ struct CommitBatch {
     /// Counts up; a node knows the last batch that concerns it.
     var number: UInt64 = 1
     var rows: [SessionRow] = []
-    /// Nodes whose rows are written as they are when the batch is sealed.
+    /// Nodes whose rows are written as they are when the batch is sealed. Unrecorded data of theirs is
+    /// synced first and recorded with them: no row tells of a size whose bytes may be lost.
     var nodes: [NodeID: Node] = [:]
-    /// Files whose data is synced first and whose presence is then recorded.
-    var files: [NodeID: Node] = [:]
     /// Names whose changes are in `rows`.
     var names: [ImageStore.NameKey] = []
     var waiters: [(NFS3.Status?) -> Void] = []
     /// Work for after the transaction, before the waiters hear of it.
     var afterwards: [() -> Void] = []
 
-    var isEmpty: Bool { rows.isEmpty && nodes.isEmpty && files.isEmpty }
+    var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
 
 extension SessionState {
@@ -45,7 +44,6 @@ extension SessionState {
     /// Puts a file's data and presence into the next batch.
     func gather(_ node: Node) {
         guard let content = node.content, content.isDirty else { return }
-        batch.files[node.id] = node
         touch(node)
     }
 
@@ -56,16 +54,12 @@ extension SessionState {
         // Every write so far has ended (they run on the loop), so a sync that begins now covers the
         // presence that is taken here.
         var syncs: [(id: NodeID, file: SparseFile)] = []
+        var failure: Errno?
         for (id, node) in sealed.nodes {
-            guard let content = node.content, !node.flags.contains(.removed) else { continue }
-            guard sealed.files[id] != nil || content.isCutUnsynced else { continue }
-            if content.file != nil || content.map.storedBlocks > 0,
-                let file = try? shadowFile(node)
-            {
-                syncs.append((id, file))
+            guard let content = node.content, content.isDirty else { continue }
+            if content.file != nil || content.map.storedBlocks > 0 {
+                do { syncs.append((id, try shadowFile(node))) } catch { failure = error }
             }
-            content.isCutUnsynced = false
-            guard sealed.files[id] != nil else { continue }
             content.isDirty = false
             dirtyFiles.remove(id)
             sealed.rows.append(
@@ -78,10 +72,13 @@ extension SessionState {
         }
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
-        send(sealed, syncs)
+        send(sealed, syncs, failure)
     }
 
-    private func send(_ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)]) {
+    /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
+    private func send(
+        _ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)], _ failure: Errno?
+    ) {
         let rows = sealed.rows
         let isDurable = isDurable
         let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
@@ -92,6 +89,7 @@ extension SessionState {
         inFlight = sealed
         store.writer.commit(
             before: {
+                if let failure { throw failure }
                 guard isDurable else { return }
                 for (_, file) in files.value { try file.sync() }
                 try newFilesIn?.sync()
@@ -143,6 +141,8 @@ extension SessionState {
         dirtyFiles.removeAll()
         openFiles.removeAll()
         nodes.removeAll()
+        forgetReservations()
+        store.hasNewFiles = true
         writeVerifier = UInt64.random(in: .min ... .max)
         for waiter in waiters { waiter(status) }
     }
@@ -157,12 +157,20 @@ extension SessionState {
     }
 
     private static func status(of error: any Error) -> NFS3.Status {
-        if let code = error as? Errno { return NFS3.Status(code) }
+        if let code = error as? Errno { return NFS3.Status(ofShadow: code) }
         return isDiskFull(error) ? .nospc : .io
     }
 }
 
 extension NFS3.Status {
+    /// The status that tells a client that the shadow failed, which is no fault of its request.
+    init(ofShadow code: Errno) {
+        switch code {
+        case .noSpace, .diskQuotaExceeded, .fileTooLarge: self.init(code)
+        default: self = .io
+        }
+    }
+
     /// The status that tells a client of a failed system call.
     public init(_ code: Errno) {
         self =

@@ -60,13 +60,10 @@ final class FileContent {
     var map: LayerMap
     /// Open while in use; closed and opened again under a limit on descriptors.
     var file: SparseFile?
-    /// Writes not yet recorded in SQLite.
+    /// The map is not as recorded in SQLite.
     var isDirty = false
     /// The file is to be cut when the row that says so is committed.
     var isCutPending = false
-    /// The file was cut and the cut is not yet known to be on disk: it must be before any row says
-    /// that the file is longer again.
-    var isCutUnsynced = false
     /// Bytes the sparse file took up when last recorded.
     var allocatedBytes: Int64 = 0
 

@@ -252,7 +252,7 @@ public final class SessionState {
     private func mainChild(
         of directory: Node, named name: UnsafeRawBufferPointer
     ) throws(Interrupt) -> NodeID? {
-        guard directory.showsImage else { return nil }
+        guard directory.showsImage, Self.isPossible(name) else { return nil }
         if let id = try image.child(of: directory.id, named: name) { return id }
         if try isComplete(directory) { return nil }
         let key = ImageStore.NameKey(directory: directory.id, name: Array(name))
@@ -268,8 +268,15 @@ public final class SessionState {
     func checkNewName(_ name: [UInt8]) throws(Interrupt) {
         guard !name.isEmpty else { throw .status(.inval) }
         guard name.count <= 255 else { throw .status(.nameTooLong) }
-        if name.contains(0) || name.contains(UInt8(ascii: "/")) { throw .status(.inval) }
+        let isPossible = name.withUnsafeBytes { Self.isPossible($0) }
+        guard isPossible else { throw .status(.inval) }
         if name == [46] || name == [46, 46] { throw .status(.exist) }
+    }
+
+    /// Whether an object can have this name; others must not even reach main, which could take them
+    /// for a path.
+    private static func isPossible(_ name: UnsafeRawBufferPointer) -> Bool {
+        !name.contains { $0 == 0 || $0 == UInt8(ascii: "/") }
     }
 
     /// Lets a name stand for a node.
@@ -350,6 +357,14 @@ public final class SessionState {
         touch(node)
     }
 
+    /// Counts a subdirectory that came (1) or went (-1). A file system that does not count them says 1
+    /// and goes on to.
+    func countSubdirectory(of directory: Node, _ change: Int) {
+        let count = Int(directory.attributes.nlink)
+        guard count >= 2 else { return }
+        directory.attributes.nlink = UInt32(clamping: max(count + change, 2))
+    }
+
     /// Marks a change of a directory's entries.
     func changedEntries(_ directory: Node, at time: NFS3.Time) {
         directory.attributes.mtime = time
@@ -378,6 +393,12 @@ public final class SessionState {
             rows.append(.meta("next_cookie", Int64(bitPattern: reservedCookie)))
         }
         return rows
+    }
+
+    /// The stored counters may not have been raised after all.
+    func forgetReservations() {
+        reservedID = 0
+        reservedCookie = 0
     }
 
     // MARK: Housekeeping
@@ -411,6 +432,7 @@ public final class SessionState {
     /// may be called afterwards.
     public func close() {
         openFiles.removeAll()
+        store.reader.invalidate()
         store.writer.close()
     }
 
