@@ -90,6 +90,8 @@ enum Relaunch {
     static func inOwnNetwork(congestion: String) throws {
         let script = """
             ip link set lo up || exit 1
+            # nfs-ganesha resolves its address by AI_ADDRCONFIG, which wants one that is not loopback.
+            ip address add 192.0.2.1/32 dev lo || exit 1
             for place in 127.0.0.0/8 127.0.0.1; do
                 ip route replace local "$place" dev lo table local proto kernel scope host \
                     src 127.0.0.1 congctl "$0" || exit 1

@@ -3,11 +3,11 @@ import ROWCore
 /// The maps that plan every READ and WRITE of a changed file.
 enum BlockParts {
     static let all = [
-        Part(name: "LayerMap singleSource 32K", body: singleSource),
-        Part(name: "LayerMap zeroFill+wrote 32K", body: writeBlocks),
-        Part(name: "LayerMap zeroFill+wrote 1000 B", body: writePieces),
-        Part(name: "PresenceMap run of 1 block", body: shortRuns),
-        Part(name: "PresenceMap run of 64K blocks", body: longRun),
+        Part(name: "LayerMap singleSource 32K", prepare: singleSource),
+        Part(name: "LayerMap zeroFill+wrote 32K", prepare: { { write($0, bytes: transfer) } }),
+        Part(name: "LayerMap zeroFill+wrote 1000 B", prepare: { { write($0, bytes: 1000) } }),
+        Part(name: "PresenceMap run of 1 block", prepare: shortRuns),
+        Part(name: "PresenceMap run of 64K blocks", prepare: longRun),
     ]
 
     private static let blockSize: UInt64 = 4096
@@ -20,27 +20,20 @@ enum BlockParts {
         UInt64(index) &* 0x9e37_79b9_7f4a_7c15 % (fileBytes / transfer) * transfer
     }
 
-    private static func singleSource(_ count: Int) -> UInt64 {
+    private static func singleSource() -> (Int) -> UInt64 {
         var map = LayerMap(blockSize: blockSize, mainValid: fileBytes)
         map.wrote(0..<fileBytes)
-        var hits: UInt64 = 0
-        for index in 0..<count {
-            let offset = scattered(index)
-            if map.singleSource(of: offset..<(offset + transfer)) == .here { hits += 1 }
+        return { [map] count in
+            var hits: UInt64 = 0
+            for index in 0..<count {
+                let offset = scattered(index)
+                if map.singleSource(of: offset..<(offset + transfer)) == .here { hits += 1 }
+            }
+            return hits
         }
-        return hits
     }
 
-    /// Whole blocks in order; a new file after the last.
-    private static func writeBlocks(_ count: Int) -> UInt64 {
-        write(count, bytes: transfer)
-    }
-
-    /// Pieces in order that do not keep to blocks.
-    private static func writePieces(_ count: Int) -> UInt64 {
-        write(count, bytes: 1000)
-    }
-
+    /// In order, whole blocks or pieces that do not keep to them; a new file after the end.
     private static func write(_ count: Int, bytes: UInt64) -> UInt64 {
         var map = LayerMap(blockSize: blockSize, mainValid: fileBytes)
         var offset: UInt64 = 0
@@ -60,16 +53,16 @@ enum BlockParts {
     }
 
     /// Every other block present: the worst there is.
-    private static func shortRuns(_ count: Int) -> UInt64 {
+    private static func shortRuns() -> (Int) -> UInt64 {
         var map = PresenceMap()
         for block in stride(from: 0, to: blockCount, by: 2) { map.insert(block..<(block + 1)) }
-        return runs(count, of: map)
+        return { [map] in runs($0, of: map) }
     }
 
-    private static func longRun(_ count: Int) -> UInt64 {
+    private static func longRun() -> (Int) -> UInt64 {
         var map = PresenceMap()
         map.insert(0..<blockCount)
-        return runs(count, of: map)
+        return { [map] in runs($0, of: map) }
     }
 
     private static func runs(_ count: Int, of map: PresenceMap) -> UInt64 {
