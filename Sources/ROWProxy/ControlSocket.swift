@@ -78,7 +78,8 @@ enum ControlSocket {
         private let descriptor: SystemPackage.FileDescriptor
 
         init(_ path: FilePath) throws {
-            descriptor = try SystemPackage.FileDescriptor.open(path, .readOnly, options: [.directory, .closeOnExec])
+            descriptor = try SystemPackage.FileDescriptor.open(
+                path, .readOnly, options: [.directory, .closeOnExec])
         }
 
         deinit { try? descriptor.close() }
@@ -138,7 +139,8 @@ extension SessionStatus {
         else {
             throw StateError(
                 .notFound,
-                "there is no session '\(name)' in \(state.path); `rowctl ls` lists those that exist")
+                "there is no session '\(name)' in \(state.path); `rowctl ls` lists those that exist"
+            )
         }
         let decoder = JSONDecoder()
         if let answer = try ControlSocket.ask("stat", sessionDirectory: directory) {

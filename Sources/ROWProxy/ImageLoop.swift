@@ -67,10 +67,15 @@ final class ImageLoop {
         replies.load(try session.storedReplies())
         let nfs = NFSService(
             sessions: sessions, main: main, counters: counters, replies: replies,
-            options: NFSService.Options(squashesRoot: configuration.squashesRoot))
+            budget: DirtyBudget(
+                isDurable ? .commit(sessions.flushAll) : .pages, loop: loop, pool: pool),
+            options: NFSService.Options(
+                squashesRoot: configuration.squashesRoot,
+                groups: configuration.managesGroups
+                    ? GroupDirectory(loop: loop, pool: pool) : nil))
         server = RPCServer(
             nfs: nfs, mount: MountService(sessions: sessions, main: main),
-            onEvent: { events.add($0) })
+            admission: Admission(configuration.allow), onEvent: { events.add($0) })
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.flushInterval, delay: Self.flushInterval
@@ -83,7 +88,8 @@ final class ImageLoop {
             then(nil)
             return
         }
-        events.add("the image database is not the one that \(session.name) was made on: recovering ids")
+        events.add(
+            "the image database is not the one that \(session.name) was made on: recovering ids")
         recover(session, session.lostPaths[...], then)
     }
 
@@ -126,7 +132,7 @@ final class ImageLoop {
     }
 
     private func flush() {
-        for session in sessions.all { session.flush { _ in } }
+        sessions.flushAll {}
         writeStatusFiles(state: "stopped")
     }
 
@@ -200,7 +206,8 @@ final class ImageLoop {
         }
     }
 
-    private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void)) {
+    private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void))
+    {
         writeStatusFiles(state: "stopped")
         server.closeAll()
         if case .remote(let remote) = main.kind { remote.connection.close() }
@@ -215,7 +222,9 @@ final class EventLog {
     private var events: [SessionStatus.Event] = []
     private static let countMaximum = 100
 
+    /// Adds an event. One that only repeats the last moves it to now.
     func add(_ message: String) {
+        if events.last?.message == message { events.removeLast() }
         if events.count >= Self.countMaximum { events.removeFirst(Self.countMaximum / 2) }
         events.append(
             SessionStatus.Event(time: Date().timeIntervalSince1970, message: message))

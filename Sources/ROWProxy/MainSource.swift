@@ -75,6 +75,12 @@ final class MainSource {
         }
     }
 
+    /// Counts a read of ``localFile(_:)``.
+    func countRead(_ range: Range<UInt64>) {
+        counters.countMain(.read)
+        counters.bytesFromMain += Int(range.upperBound - range.lowerBound)
+    }
+
     /// Reads a range of a file of main; all of it lies below the file's size in the image.
     func read(
         _ id: NodeID, _ range: Range<UInt64>,
@@ -84,6 +90,7 @@ final class MainSource {
         case .directory(let directory):
             do {
                 let file = try directory.file(id, in: image)
+                countRead(range)
                 readOffLoop(file, range) { result in
                     then(result.mapError { ReadFailure(status: NFS3.Status($0)) })
                 }

@@ -29,11 +29,11 @@ final class MountService {
             case .dump: call.reply(Mount.Dump.Result(mounts))
             case .umnt:
                 let path = try call.arguments(Mount.Umnt.Arguments.self)
-                let host = Mount.Name(call.connection.clientAddress)
+                let host = Mount.Name(call.origin.client.bytes)
                 mounts.removeAll { $0.hostname == host && $0.directory == path }
                 call.reply(XDRVoid())
             case .umntall:
-                let host = Mount.Name(call.connection.clientAddress)
+                let host = Mount.Name(call.origin.client.bytes)
                 mounts.removeAll { $0.hostname == host }
                 call.reply(XDRVoid())
             case .export:
@@ -84,15 +84,21 @@ final class MountService {
     ) {
         switch reason {
         case .need(let fetch):
+            let parking = call.park()
             main.fetch(fetch) { status in
-                if status == nil {
-                    self.walk(call, path, session, names)
+                parking.end()
+                if let status {
+                    self.answer(call, .failure(Self.mountStatus(status)))
                 } else {
-                    self.answer(call, .failure(.io))
+                    self.walk(call, path, session, names)
                 }
             }
         case .wait:
-            session.commit { _ in self.walk(call, path, session, names) }
+            let parking = call.park()
+            session.commit { _ in
+                parking.end()
+                self.walk(call, path, session, names)
+            }
         case .status(let status):
             answer(call, .failure(Self.mountStatus(status)))
         }
@@ -100,7 +106,7 @@ final class MountService {
 
     private func remember(_ call: RPCCall, _ path: Mount.DirectoryPath) {
         let entry = Mount.Dump.Entry(
-            hostname: Mount.Name(call.connection.clientAddress), directory: path)
+            hostname: Mount.Name(call.origin.client.bytes), directory: path)
         guard !mounts.contains(entry) else { return }
         if mounts.count >= Self.mountsMaximum { mounts.removeFirst() }
         mounts.append(entry)

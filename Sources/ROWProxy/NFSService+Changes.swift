@@ -8,37 +8,39 @@ import XDR
 extension NFSService {
     func once(_ procedure: NFS3.Procedure, _ call: RPCCall) throws(XDRError) {
         let key = ReplyCache.Key(call)
-        switch replies.look(up: key) {
+        switch replies.look(up: key, from: call.origin) {
         case .replay(let record):
             counters.replayed += 1
-            call.connection.write(record: record)
+            call.origin.write(record: record)
         case .inProgress:
             // The first of the two will be answered, and the answer bears this call's xid too.
             counters.dropped += 1
         case .new:
-            replies.begin(key)
+            let progress = replies.begin(key, from: call.origin)
+            var call = call.detached()
+            call.progress = progress
             do {
-                try execute(procedure, call.detached(), key)
+                try execute(procedure, call, progress)
             } catch {
-                replies.forget(key)
+                replies.forget(progress)
                 throw error
             }
         }
     }
 
     private func execute(
-        _ procedure: NFS3.Procedure, _ call: RPCCall, _ key: ReplyCache.Key
+        _ procedure: NFS3.Procedure, _ call: RPCCall, _ progress: CallInProgress
     ) throws(XDRError) {
         switch procedure {
-        case .setattr: setattr(call, key, try call.arguments(NFS3.Setattr.Arguments.self))
-        case .create: create(call, key, try call.arguments(NFS3.Create.Arguments.self))
-        case .mkdir: mkdir(call, key, try call.arguments(NFS3.Mkdir.Arguments.self))
-        case .symlink: symlink(call, key, try call.arguments(NFS3.Symlink.Arguments.self))
-        case .mknod: mknod(call, key, try call.arguments(NFS3.Mknod.Arguments.self))
-        case .remove: remove(call, key, try call.arguments(NFS3.Remove.Arguments.self))
-        case .rmdir: rmdir(call, key, try call.arguments(NFS3.Rmdir.Arguments.self))
-        case .rename: rename(call, key, try call.arguments(NFS3.Rename.Arguments.self))
-        case .link: link(call, key, try call.arguments(NFS3.Link.Arguments.self))
+        case .setattr: setattr(call, progress, try call.arguments(NFS3.Setattr.Arguments.self))
+        case .create: create(call, progress, try call.arguments(NFS3.Create.Arguments.self))
+        case .mkdir: mkdir(call, progress, try call.arguments(NFS3.Mkdir.Arguments.self))
+        case .symlink: symlink(call, progress, try call.arguments(NFS3.Symlink.Arguments.self))
+        case .mknod: mknod(call, progress, try call.arguments(NFS3.Mknod.Arguments.self))
+        case .remove: remove(call, progress, try call.arguments(NFS3.Remove.Arguments.self))
+        case .rmdir: rmdir(call, progress, try call.arguments(NFS3.Rmdir.Arguments.self))
+        case .rename: rename(call, progress, try call.arguments(NFS3.Rename.Arguments.self))
+        case .link: link(call, progress, try call.arguments(NFS3.Link.Arguments.self))
         default: break
         }
     }
@@ -46,7 +48,7 @@ extension NFSService {
     /// Runs a change and answers when it is durable.
     /// - Parameter failure: makes the failure arm from the session and node of `handle`.
     private func change<Success: XDREncodable, Failure: XDREncodable>(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ handle: NFS3.FileHandle,
+        _ call: RPCCall, _ progress: CallInProgress, _ handle: NFS3.FileHandle,
         failure: @escaping ((SessionState, NodeID)?) -> Failure,
         _ body: @escaping (SessionState, NodeID, Credential) throws(Interrupt) -> Success
     ) {
@@ -57,15 +59,15 @@ extension NFSService {
             resolved = (session, id)
             let success = try body(session, id, credential(call))
             let record = ReplyCache.record(of: Outcome.ok(success), xid: call.header.xid)
-            session.store(key.stored(record))
-            call.connection.park()
+            session.store(progress.key.stored(record))
+            let parking = call.park()
             session.commit { status in
-                call.connection.unpark()
+                parking.end()
                 if let status {
-                    self.replies.forget(key)
+                    self.replies.forget(progress)
                     call.reply(Outcome.failure(status, failure(nil)))
                 } else {
-                    self.replies.finish(key, record)
+                    self.replies.finish(progress, record)
                     call.connection.write(record: record)
                 }
             }
@@ -76,15 +78,15 @@ extension NFSService {
                 fail: { status in
                     let result = Outcome.failure(status, failure(target))
                     if status == .jukebox {
-                        self.replies.forget(key)
+                        self.replies.forget(progress)
                         call.reply(result)
                     } else {
                         let record = ReplyCache.record(of: result, xid: call.header.xid)
-                        self.replies.finish(key, record)
+                        self.replies.finish(progress, record)
                         call.connection.write(record: record)
                     }
                 },
-                again: { call in self.change(call, key, handle, failure: failure, body) })
+                again: { call in self.change(call, progress, handle, failure: failure, body) })
         }
     }
 
@@ -107,10 +109,10 @@ extension NFSService {
     // MARK: Procedures
 
     private func setattr(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Setattr.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Setattr.Arguments
     ) {
         change(
-            call, key, arguments.object,
+            call, progress, arguments.object,
             failure: { NFS3.ObjectChange(wcc: self.after($0)) }
         ) { session, id, credential throws(Interrupt) in
             NFS3.ObjectChange(
@@ -120,10 +122,10 @@ extension NFSService {
     }
 
     private func create(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Create.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Create.Arguments
     ) {
         let location = arguments.location
-        change(call, key, location.directory, failure: directoryFailure) {
+        change(call, progress, location.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             self.created(
                 session,
@@ -132,10 +134,10 @@ extension NFSService {
     }
 
     private func mkdir(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Mkdir.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Mkdir.Arguments
     ) {
         let location = arguments.location
-        change(call, key, location.directory, failure: directoryFailure) {
+        change(call, progress, location.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             self.created(
                 session,
@@ -145,10 +147,10 @@ extension NFSService {
     }
 
     private func symlink(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Symlink.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Symlink.Arguments
     ) {
         let location = arguments.location
-        change(call, key, location.directory, failure: directoryFailure) {
+        change(call, progress, location.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             self.created(
                 session,
@@ -159,10 +161,10 @@ extension NFSService {
     }
 
     private func mknod(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Mknod.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Mknod.Arguments
     ) {
         let location = arguments.location
-        change(call, key, location.directory, failure: directoryFailure) {
+        change(call, progress, location.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             var device = NFS3.Device(major: 0, minor: 0)
             let wanted: NFS3.SetAttributes
@@ -183,9 +185,9 @@ extension NFSService {
     }
 
     private func remove(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Remove.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Remove.Arguments
     ) {
-        change(call, key, arguments.object.directory, failure: directoryFailure) {
+        change(call, progress, arguments.object.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             NFS3.DirectoryChange(
                 directory: try session.remove(id, arguments.object.name.bytes, credential))
@@ -193,9 +195,9 @@ extension NFSService {
     }
 
     private func rmdir(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Rmdir.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Rmdir.Arguments
     ) {
-        change(call, key, arguments.object.directory, failure: directoryFailure) {
+        change(call, progress, arguments.object.directory, failure: directoryFailure) {
             session, id, credential throws(Interrupt) in
             NFS3.DirectoryChange(
                 directory: try session.removeDirectory(
@@ -204,11 +206,11 @@ extension NFSService {
     }
 
     private func rename(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Rename.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Rename.Arguments
     ) {
         let (from, to) = (arguments.from, arguments.to)
         change(
-            call, key, from.directory,
+            call, progress, from.directory,
             failure: { target in
                 let other = target.flatMap { target in
                     (try? self.resolve(to.directory)).map { ($0.0, $0.1) }
@@ -226,11 +228,11 @@ extension NFSService {
     }
 
     private func link(
-        _ call: RPCCall, _ key: ReplyCache.Key, _ arguments: NFS3.Link.Arguments
+        _ call: RPCCall, _ progress: CallInProgress, _ arguments: NFS3.Link.Arguments
     ) {
         let to = arguments.link
         change(
-            call, key, arguments.file,
+            call, progress, arguments.file,
             failure: { target in
                 let other = try? self.resolve(to.directory)
                 return NFS3.Link.Failure(

@@ -11,21 +11,26 @@ final class NFSService {
     let main: MainSource
     let counters: Counters
     let replies: ReplyCache
-    let options: Options
+    let budget: DirtyBudget
+    private let options: Options
 
     struct Options {
-        /// Whether root of a client is root here.
+        /// Whether root of a client is nobody here.
         var squashesRoot = false
+        /// Where the groups of users are looked up, for clients whose users have more than a call
+        /// can name; nil when calls are believed.
+        var groups: GroupDirectory?
     }
 
     init(
         sessions: SessionTable, main: MainSource, counters: Counters, replies: ReplyCache,
-        options: Options
+        budget: DirtyBudget, options: Options
     ) {
         self.sessions = sessions
         self.main = main
         self.counters = counters
         self.replies = replies
+        self.budget = budget
         self.options = options
     }
 
@@ -35,6 +40,21 @@ final class NFSService {
             return
         }
         counters.count(procedure)
+        guard procedure != .null, case .sys(let parameters) = call.header.credential,
+            let groups = options.groups, !groups.isKnown(uid: parameters.uid)
+        else {
+            answer(procedure, call)
+            return
+        }
+        let call = call.detached()
+        let parking = call.park()
+        groups.look(up: parameters.uid) {
+            parking.end()
+            if !call.isAbandoned { self.answer(procedure, call) }
+        }
+    }
+
+    private func answer(_ procedure: NFS3.Procedure, _ call: RPCCall) {
         do {
             try run(procedure, call)
         } catch {
@@ -55,7 +75,7 @@ final class NFSService {
         case .access: access(call, try call.arguments(NFS3.Access.Arguments.self))
         case .readlink: readlink(call, try call.arguments(NFS3.Readlink.Arguments.self))
         case .read: read(call, try call.arguments(NFS3.Read.Arguments.self))
-        case .write: write(call, try call.arguments(NFS3.Write.Arguments.self))
+        case .write: try write(call)
         case .commit: commit(call, try call.arguments(NFS3.Commit.Arguments.self))
         case .readdir: readdir(call, try call.arguments(NFS3.Readdir.Arguments.self))
         case .readdirplus: readdirplus(call, try call.arguments(NFS3.Readdirplus.Arguments.self))
@@ -80,8 +100,7 @@ final class NFSService {
 
     func credential(_ call: RPCCall) -> Credential {
         guard case .sys(let parameters) = call.header.credential else { return .nobody }
-        var groups = GroupList()
-        for index in 0..<parameters.groups.count { groups.append(parameters.groups[index]) }
+        let groups = options.groups?.groups(of: parameters.uid) ?? GroupList(parameters.groups)
         let credential = Credential(uid: parameters.uid, gid: parameters.gid, groups: groups)
         return options.squashesRoot ? credential.squashingRoot() : credential
     }
@@ -98,9 +117,10 @@ final class NFSService {
         case .status(let status): fail(status)
         case .need(let fetch):
             let call = call.detached()
-            call.connection.park()
+            let parking = call.park()
             main.fetch(fetch) { status in
-                call.connection.unpark()
+                parking.end()
+                if self.dropIfAbandoned(call) { return }
                 if let status { fail(status) } else { again(call) }
             }
         case .wait:
@@ -109,12 +129,20 @@ final class NFSService {
                 return
             }
             let call = call.detached()
-            call.connection.park()
+            let parking = call.park()
             session.commit { _ in
-                call.connection.unpark()
-                again(call)
+                parking.end()
+                if !self.dropIfAbandoned(call) { again(call) }
             }
         }
+    }
+
+    /// A call that has not begun is not carried out when its connection is gone: the client will send
+    /// it again.
+    private func dropIfAbandoned(_ call: RPCCall) -> Bool {
+        guard call.isAbandoned else { return false }
+        if let progress = call.progress { replies.forget(progress) }
+        return true
     }
 
     /// Answers a call that changes nothing.
@@ -145,14 +173,11 @@ final class NFSService {
     // MARK: Procedures without data
 
     private func getattr(_ call: RPCCall, _ arguments: NFS3.Getattr.Arguments) {
-        do {
-            let (session, id) = try resolve(arguments.object)
-            let attributes = try session.attributes(of: id)
-            call.reply(NFS3.Getattr.Result.ok(NFS3.Getattr.Success(attributes: attributes)))
-        } catch .status(let status) {
-            call.reply(NFS3.Getattr.Result.failure(status, XDRVoid()))
-        } catch {
-            call.reply(NFS3.Getattr.Result.failure(.serverFault, XDRVoid()))
+        answer(
+            call, arguments.object, failure: { _ in XDRVoid() },
+            again: { call in self.getattr(call, arguments) }
+        ) { session, id, _ throws(Interrupt) in
+            NFS3.Getattr.Success(attributes: try session.attributes(of: id))
         }
     }
 

@@ -1,61 +1,14 @@
-import Foundation
-public import NFSClient
+import CLinux
+import NFSClient
 import NFSProtocol
-public import NIOCore
+import NIOCore
 import NIOPosix
-public import ONCRPC
 import ROWCore
-public import SystemPackage
+import SystemPackage
 
 /// A running proxy: one image with its session on one event loop, behind one port that answers NFS and
 /// MOUNT, and a control socket for `rowctl`.
 public final class Proxy: Sendable {
-    /// Where main is.
-    public enum Image: Sendable {
-        case directory(FilePath)
-        case server(NFSURL)
-
-        /// The same for the same image, however it is reached.
-        public var canonicalName: String {
-            switch self {
-            case .directory(let path): path.string
-            case .server(let url):
-                NFSURL(host: url.host, port: url.port, path: url.path).description
-            }
-        }
-    }
-
-    public enum Durability: String, Sendable, CaseIterable {
-        /// What was acknowledged survives a power failure.
-        case strict
-        /// What was acknowledged survives the end of the process.
-        case relaxed
-    }
-
-    public struct Configuration: Sendable {
-        public var image: Image
-        public var session: String
-        public var state: StateDirectory
-        public var host = "127.0.0.1"
-        /// 0: any free one.
-        public var port = 0
-        public var durability = Durability.strict
-        /// No changes: the image itself is exported.
-        public var isReadOnly = false
-        public var squashesRoot = false
-        /// Who calls main.
-        public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
-        /// How long a call to main may take before the client is told to try again later.
-        public var mainTimeout = TimeAmount.seconds(20)
-        public var congestionControl: String? = "cubic"
-
-        public init(image: Image, session: String, state: StateDirectory) {
-            self.image = image
-            self.session = session
-            self.state = state
-        }
-    }
-
     /// Main, reached.
     enum OpenedMain: Sendable {
         case directory(FilePath)
@@ -65,15 +18,20 @@ public final class Proxy: Sendable {
     public let configuration: Configuration
     /// The port that was bound.
     public let port: Int
+    /// The port on which the port mapper's questions are answered, if they are.
+    public var portmapPort: Int? { portmap?.port }
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
     private let imageLoop: NIOLoopBound<ImageLoop>
     private let listener: any Channel
-    private let control: any Channel
+    private let control: (any Channel)?
+    private let portmap: PortmapResponder?
+    private let registration: RPCBind?
 
     /// Reaches main, opens image and session, and listens.
-    /// - Throws: `StateError` or ``NFSClientError`` or `IOError`, each saying what to do.
+    /// - Throws: ``ConfigurationError``, `StateError` or ``NFSClientError``, each saying what to do.
     public static func start(_ configuration: Configuration) async throws -> Proxy {
+        try configuration.check()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             return try await start(configuration, group)
@@ -86,41 +44,84 @@ public final class Proxy: Sendable {
     private static func start(
         _ configuration: Configuration, _ group: MultiThreadedEventLoopGroup
     ) async throws -> Proxy {
-        try StateDirectory.checkSessionName(configuration.session)
         let loop = group.next()
         let main = try await open(configuration, on: loop)
         let pool = NIOThreadPool(numberOfThreads: 2)
-        pool.start()
         do {
             let imageLoop = try await loop.submit {
-                NIOLoopBound(
+                // Before there are other threads, which inherit it: a proxy whose client is on the
+                // same machine must not wait for that client's writes when memory is short. Without
+                // the privilege it goes on without.
+                _ = clinux_set_io_flusher()
+                pool.start()
+                return NIOLoopBound(
                     try ImageLoop(
                         configuration: configuration, main: main, loop: loop, pool: pool),
                     eventLoop: loop)
             }.get()
-            try await withCheckedThrowingContinuation {
-                (done: CheckedContinuation<Void, any Error>) in
-                loop.execute {
-                    imageLoop.value.recover { error in
-                        if let error { done.resume(throwing: error) } else { done.resume() }
-                    }
-                }
+            do {
+                return try await start(configuration, group, pool, imageLoop)
+            } catch {
+                try? await close(imageLoop)
+                throw error
             }
-            let listener = try await listen(configuration, imageLoop, on: loop)
-            let control = try await ControlSocket.listen(
-                in: configuration.state.session(configuration.session), imageLoop, on: loop)
-            return Proxy(
-                configuration: configuration, group: group, pool: pool, imageLoop: imageLoop,
-                listener: listener, control: control)
         } catch {
             try? await pool.shutdownGracefully()
             throw error
         }
     }
 
+    private static func start(
+        _ configuration: Configuration, _ group: MultiThreadedEventLoopGroup,
+        _ pool: NIOThreadPool, _ imageLoop: NIOLoopBound<ImageLoop>
+    ) async throws -> Proxy {
+        let loop = imageLoop.eventLoop
+        try await withCheckedThrowingContinuation {
+            (done: CheckedContinuation<Void, any Error>) in
+            loop.execute {
+                imageLoop.value.recover { error in
+                    if let error { done.resume(throwing: error) } else { done.resume() }
+                }
+            }
+        }
+        let listener = try await listen(configuration, imageLoop, on: loop)
+        var control: (any Channel)?
+        var portmap: PortmapResponder?
+        do {
+            control = try await ControlSocket.listen(
+                in: configuration.state.session(configuration.session), imageLoop, on: loop)
+            let port = listener.localAddress?.port ?? configuration.port
+            if let address = configuration.portmap {
+                portmap = try await PortmapResponder.start(
+                    host: address.host ?? configuration.host, port: address.port,
+                    servicePort: port, admission: Admission(configuration.allow), on: loop)
+            }
+            let registration =
+                configuration.registers
+                ? try await RPCBind.register(services, port: port) : nil
+            return Proxy(
+                configuration: configuration, port: port, group: group, pool: pool,
+                imageLoop: imageLoop, listener: listener, control: control, portmap: portmap,
+                registration: registration)
+        } catch {
+            await portmap?.stop()
+            try? await control?.close()
+            try? await listener.close()
+            throw error
+        }
+    }
+
+    /// What rpcbind is told of.
+    private static let services = [
+        RPCBind.Service(program: NFS3.program, version: NFS3.version),
+        RPCBind.Service(program: Mount.program, version: Mount.version1),
+        RPCBind.Service(program: Mount.program, version: Mount.version),
+    ]
+
     private init(
-        configuration: Configuration, group: MultiThreadedEventLoopGroup, pool: NIOThreadPool,
-        imageLoop: NIOLoopBound<ImageLoop>, listener: any Channel, control: any Channel
+        configuration: Configuration, port: Int, group: MultiThreadedEventLoopGroup,
+        pool: NIOThreadPool, imageLoop: NIOLoopBound<ImageLoop>, listener: any Channel,
+        control: (any Channel)?, portmap: PortmapResponder?, registration: RPCBind?
     ) {
         self.configuration = configuration
         self.group = group
@@ -128,7 +129,9 @@ public final class Proxy: Sendable {
         self.imageLoop = imageLoop
         self.listener = listener
         self.control = control
-        port = listener.localAddress?.port ?? configuration.port
+        self.portmap = portmap
+        self.registration = registration
+        self.port = port
     }
 
     /// The command that mounts the session on this machine, for the directory `DIR`.
@@ -170,7 +173,8 @@ public final class Proxy: Sendable {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(
-                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 512 << 10))
+                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 512 << 10)
+                )
                 .childChannelOption(.maxMessagesPerRead, value: 2)
                 .childChannelOption(
                     .writeBufferWaterMark, value: .init(low: 512 << 10, high: 4 << 20)
@@ -180,9 +184,10 @@ public final class Proxy: Sendable {
                         if let congestionControl {
                             CongestionControl.set(congestionControl, of: channel)
                         }
+                        let server = imageLoop.value.server
+                        try server.admit(channel.remoteAddress)
                         try channel.pipeline.syncOperations.addHandler(
-                            RPCHandler(
-                                server: imageLoop.value.server, allocator: channel.allocator))
+                            RPCHandler(server: server, allocator: channel.allocator))
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port).get()
@@ -208,18 +213,24 @@ public final class Proxy: Sendable {
 
     /// Stops listening, makes everything durable, and ends every connection.
     public func stop() async throws {
+        await registration?.unregister()
+        await portmap?.stop()
         try? await listener.close()
-        try? await control.close()
-        let imageLoop = imageLoop
-        let loop = group.next()
+        try? await control?.close()
+        var failure: (any Error)?
+        do { try await Self.close(imageLoop) } catch { failure = error }
+        try await pool.shutdownGracefully()
+        try await group.shutdownGracefully()
+        if let failure { throw failure }
+    }
+
+    private static func close(_ imageLoop: NIOLoopBound<ImageLoop>) async throws {
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-            loop.execute {
+            imageLoop.eventLoop.execute {
                 imageLoop.value.close { error in
                     if let error { done.resume(throwing: error) } else { done.resume() }
                 }
             }
         }
-        try await pool.shutdownGracefully()
-        try await group.shutdownGracefully()
     }
 }

@@ -1,32 +1,44 @@
-import NIOCore
 import NFSProtocol
+import NIOCore
 import ONCRPC
 import XDR
 
 /// One client connection: finds records in what arrives, hands each call to the service, and gathers
 /// the replies of one read into one buffer that is written and flushed once.
 ///
+/// Memory stays bounded whatever the client does: records are looked at, and the socket read, only
+/// while few enough calls are parked and the client takes its replies.
+///
 /// Loop-confined, as the service and all behind it.
 final class RPCHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Calls that may be parked (waiting for main or for the disk) before reading stops.
-    static let parkedMaximum = 128
+    /// Calls that may be parked (waiting for main or for the disk) before no more are looked at.
+    static let parkedCallsMaximum = 128
+    /// Bytes that parked calls may hold or answer with before no more are looked at.
+    static let parkedBytesMaximum = 32 << 20
     /// Bytes of replies gathered before they are written without waiting for the end of the read.
     private static let gatheredBytesMaximum = 512 << 10
     /// Capacity that the gathering buffer keeps.
     private static let keptCapacity = 128 << 10
 
-    /// The client's address without its port; empty for one that is not IP.
-    private(set) var clientAddress: [UInt8] = []
+    /// Who the client is.
+    private(set) var client = ClientAddress(nil)
+    /// Nothing that is written gets anywhere any more.
+    private(set) var isClosed = false
     private let server: RPCServer
     private var context: ChannelHandlerContext?
     private var received: ByteBuffer?
+    /// The bytes that make another look at ``received`` worthwhile.
+    private var receivedNeeded = 0
     private var scanner = RecordScanner()
     private var gathered: ByteBuffer
-    private var parked = 0
+    private var parkedCalls = 0
+    private var parkedBytes = 0
     private var isReading = false
+    private var isProcessing = false
+    private var isTurnScheduled = false
     private var hasUnflushed = false
     private var isPaused = false
 
@@ -39,19 +51,32 @@ final class RPCHandler: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        clientAddress = Array((context.remoteAddress?.ipAddress ?? "").utf8)
+        client = ClientAddress(context.remoteAddress)
         server.opened(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
+        isClosed = true
+        received = nil
         self.context = nil
         server.closed(self)
     }
 
+    func channelInactive(context: ChannelHandlerContext) {
+        // What has arrived and has not begun is the client's to send again.
+        isClosed = true
+        received = nil
+        context.fireChannelInactive()
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isClosed else { return }
         isReading = true
         let new = unwrapInboundIn(data)
         if var held = received.take() {
+            held.discardReadBytes()
+            held.reserveCapacity(
+                minimumWritableBytes: max(new.readableBytes, receivedNeeded - held.readableBytes))
             held.writeImmutableBuffer(new)
             received = held
         } else {
@@ -67,7 +92,7 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        updatePause()
+        updateReading()
         context.fireChannelWritabilityChanged()
     }
 
@@ -78,73 +103,82 @@ final class RPCHandler: ChannelInboundHandler {
     /// Closes the connection once what has been answered is on its way.
     func close() {
         flush()
+        end()
+    }
+
+    private func end() {
+        isClosed = true
+        received = nil
         context?.close(promise: nil)
+    }
+
+    /// The stream cannot be followed any further.
+    private func fail(_ reason: String) {
+        server.event("closed a connection from \(client): \(reason)")
+        close()
     }
 
     // MARK: Records
 
     private func process() {
-        while var bytes = received.take() {
-            let scan: RecordScanner.Scan
-            do {
-                scan = try scanner.scan(bytes.readableBytesSpan)
-            } catch {
-                server.event("closed a connection from \(clientText): \(error)")
-                context?.close(promise: nil)
-                return
-            }
-            switch scan {
-            case .incomplete:
-                received = bytes.readableBytes > 0 ? bytes : nil
-                return
-            case .record(let consumed, let body):
-                guard
-                    let record = bytes.getSlice(
-                        at: bytes.readerIndex + body.lowerBound, length: body.count)
-                else { return }
-                bytes.moveReaderIndex(forwardBy: consumed)
-                keep(bytes)
-                serve(record)
-            case .fragments(let consumed, let ranges):
-                var record = ByteBuffer()
-                for range in ranges {
-                    record.writeImmutableBuffer(
-                        bytes.getSlice(
-                            at: bytes.readerIndex + range.lowerBound, length: range.count)
-                            ?? ByteBuffer())
-                }
-                bytes.moveReaderIndex(forwardBy: consumed)
-                keep(bytes)
-                serve(record)
-            }
-        }
+        guard !isProcessing else { return }
+        isProcessing = true
+        while mayServe, let record = nextRecord() { serve(record) }
+        isProcessing = false
+        updateReading()
     }
 
-    private func keep(_ bytes: ByteBuffer) {
+    private func nextRecord() -> ByteBuffer? {
+        guard var bytes = received.take() else { return nil }
+        let scan: RecordScanner.Scan
+        do {
+            scan = try scanner.scan(bytes.readableBytesSpan)
+        } catch {
+            fail("\(error)")
+            return nil
+        }
+        var record: ByteBuffer?
+        let used: Int
+        switch scan {
+        case .incomplete(let needed):
+            receivedNeeded = needed
+            used = 0
+        case .record(let consumed, let body):
+            record = bytes.getSlice(
+                at: bytes.readerIndex + body.lowerBound, length: body.count)
+            used = consumed
+        case .fragments(let consumed, let ranges):
+            var joined = ByteBuffer()
+            for range in ranges {
+                joined.writeBytes(
+                    bytes.readableBytesView.dropFirst(range.lowerBound).prefix(range.count))
+            }
+            record = joined
+            used = consumed
+        }
+        bytes.moveReaderIndex(forwardBy: used)
         received = bytes.readableBytes > 0 ? bytes : nil
+        return record
     }
 
     private func serve(_ record: ByteBuffer) {
         switch RPC.parseCall(record.readableBytesSpan) {
         case .call(let header):
-            server.serve(RPCCall(header: header, record: record, connection: self))
+            server.serve(RPCCall(header: header, record: record, origin: self))
         case .reject(let xid, let rejection):
             write(size: rejection.encodedSize) { output in
                 RPC.encode(error: rejection, xid: xid, into: &output)
             }
         case .notACall:
-            server.event("closed a connection from \(clientText): it sent something else than a call")
-            context?.close(promise: nil)
+            fail("it sent something else than a call")
         }
     }
-
-    private var clientText: String { String(decoding: clientAddress, as: UTF8.self) }
 
     // MARK: Replies
 
     /// Appends a record of `size` bytes.
     func write(size: Int, _ encode: (inout OutputRawSpan) -> Void) {
-        guard context != nil else { return }
+        guard !isClosed else { return }
         gathered.writeWithOutputRawSpan(minimumWritableBytes: size + RPC.recordMarkSize) { output in
             output.encode(RPC.lastFragment | UInt32(size))
             encode(&output)
@@ -158,13 +192,14 @@ final class RPCHandler: ChannelInboundHandler {
         headSize: Int, payloadCount: Int, head: (inout OutputRawSpan) -> Void,
         fill: (UnsafeMutableRawBufferPointer) -> Bool
     ) -> Bool {
-        guard context != nil else { return true }
+        guard !isClosed else { return true }
         let size = headSize + paddedCount(payloadCount)
         var isFilled = false
         gathered.writeWithUnsafeMutableBytes(minimumWritableBytes: size + RPC.recordMarkSize) {
             memory in
             let start = headSize + RPC.recordMarkSize
-            isFilled = fill(UnsafeMutableRawBufferPointer(rebasing: memory[start..<(start + payloadCount)]))
+            isFilled = fill(
+                UnsafeMutableRawBufferPointer(rebasing: memory[start..<(start + payloadCount)]))
             guard isFilled else { return 0 }
             var output = OutputRawSpan(buffer: memory, initializedCount: 0)
             output.encode(RPC.lastFragment | UInt32(size))
@@ -181,7 +216,7 @@ final class RPCHandler: ChannelInboundHandler {
 
     /// Appends a record that ends with `payload`, which is passed on as it is, not copied.
     func write(headSize: Int, payload: ByteBuffer, head: (inout OutputRawSpan) -> Void) {
-        guard let context else { return }
+        guard !isClosed, let context else { return }
         let count = payload.readableBytes
         let size = headSize + paddedCount(count)
         gathered.writeWithOutputRawSpan(minimumWritableBytes: headSize + RPC.recordMarkSize) {
@@ -189,36 +224,29 @@ final class RPCHandler: ChannelInboundHandler {
             output.encode(RPC.lastFragment | UInt32(size))
             head(&output)
         }
-        handOver(context)
+        context.write(wrapOutboundOut(gathered), promise: nil)
+        gathered.clear(minimumCapacity: Self.keptCapacity)
         context.write(wrapOutboundOut(payload), promise: nil)
         hasUnflushed = true
-        if paddedCount(count) > count {
-            gathered.writeRepeatingByte(0, count: paddedCount(count) - count)
-        }
+        gathered.writeRepeatingByte(0, count: paddedCount(count) - count)
         written()
     }
 
     /// Appends a whole record that was encoded before.
     func write(record: [UInt8]) {
-        guard context != nil else { return }
+        guard !isClosed else { return }
         gathered.writeInteger(RPC.lastFragment | UInt32(record.count))
         gathered.writeBytes(record)
         written()
     }
 
+    /// Replies of one read leave at its end, those of parked calls at the end of the loop's turn.
     private func written() {
-        if !isReading {
+        if gathered.readableBytes > Self.gatheredBytesMaximum {
             flush()
-        } else if gathered.readableBytes > Self.gatheredBytesMaximum, let context {
-            handOver(context)
+        } else if !isReading {
+            scheduleTurn()
         }
-    }
-
-    private func handOver(_ context: ChannelHandlerContext) {
-        guard gathered.readableBytes > 0 else { return }
-        context.write(wrapOutboundOut(gathered), promise: nil)
-        hasUnflushed = true
-        gathered.clear(minimumCapacity: Self.keptCapacity)
     }
 
     private func flush() {
@@ -227,8 +255,8 @@ final class RPCHandler: ChannelInboundHandler {
             // Flushed at once, so that the memory is ours again unless the socket is full.
             let buffer = gathered
             gathered = ByteBuffer()
-            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             hasUnflushed = false
+            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             gathered = buffer
             gathered.clear(minimumCapacity: Self.keptCapacity)
         } else if hasUnflushed {
@@ -239,63 +267,47 @@ final class RPCHandler: ChannelInboundHandler {
 
     // MARK: Limits
 
-    /// A call waits for something; too many of those stop the reading.
-    func park() {
-        parked += 1
-        updatePause()
+    /// A call waits for something.
+    func parked(_ call: RPCCall.Parking) {
+        parkedCalls += 1
+        parkedBytes += call.bytes
     }
 
-    func unpark() {
-        parked -= 1
-        updatePause()
+    func unparked(_ call: RPCCall.Parking) {
+        parkedCalls -= 1
+        parkedBytes -= call.bytes
+        if received != nil || isPaused { scheduleTurn() }
     }
 
-    private func updatePause() {
-        guard let context else { return }
-        let shouldPause = parked >= Self.parkedMaximum || !context.channel.isWritable
+    /// Whether another call may be looked at now.
+    private var mayServe: Bool {
+        guard !isClosed, let context, parkedCalls < Self.parkedCallsMaximum,
+            parkedBytes < Self.parkedBytesMaximum
+        else { return false }
+        if !context.channel.isWritable { flush() }
+        return context.channel.isWritable
+    }
+
+    /// Has the rest of this turn's work done once the loop is through with what it does now.
+    private func scheduleTurn() {
+        guard !isTurnScheduled, let context else { return }
+        isTurnScheduled = true
+        context.eventLoop.assumeIsolated().execute {
+            self.isTurnScheduled = false
+            self.process()
+            self.flush()
+            self.server.turnEnded()
+        }
+    }
+
+    /// Reads the socket only while calls may be looked at; takes up what was left when they may again.
+    private func updateReading() {
+        guard !isClosed, let context else { return }
+        let shouldPause = !mayServe
+        if !shouldPause, isPaused, received != nil { scheduleTurn() }
         guard shouldPause != isPaused else { return }
         isPaused = shouldPause
         _ = context.channel.setOption(.autoRead, value: !shouldPause)
-    }
-}
-
-/// One call, kept for as long as it is being worked on.
-struct RPCCall {
-    let header: RPC.CallHeader
-    /// The whole record; offsets in ``header`` and in decoded arguments count from its start.
-    let record: ByteBuffer
-    let connection: RPCHandler
-
-    /// Reads the arguments, which must take up the rest of the record.
-    func arguments<T: XDRDecodable>(_: T.Type) throws(XDRError) -> T {
-        var decoder = Decoder(record.readableBytesSpan, at: header.argumentsOffset)
-        let value = try T(from: &decoder)
-        try decoder.finish()
-        return value
-    }
-
-    /// The same call without a hold on the receive buffer, for parking.
-    func detached() -> RPCCall {
-        RPCCall(
-            header: header, record: ByteBuffer(bytes: record.readableBytesView),
-            connection: connection)
-    }
-
-    /// Answers with a result of the procedure.
-    func reply<T: XDREncodable>(_ result: T) {
-        let xid = header.xid
-        connection.write(size: RPC.successHeaderSize + result.encodedSize) { output in
-            RPC.encodeSuccess(xid: xid, into: &output)
-            result.encode(into: &output)
-        }
-    }
-
-    /// Answers that the call cannot be carried out at all.
-    func reject(_ error: RPC.AcceptError) {
-        let xid = header.xid
-        connection.write(size: error.encodedSize) { output in
-            RPC.encode(error: error, xid: xid, into: &output)
-        }
     }
 }
 

@@ -1,4 +1,5 @@
 import NFSProtocol
+import NIOCore
 import ONCRPC
 import XDR
 
@@ -7,13 +8,40 @@ import XDR
 final class RPCServer {
     private let nfs: NFSService
     private let mount: MountService
+    private let admission: Admission
     private let onEvent: (String) -> Void
     private var connections: [ObjectIdentifier: RPCHandler] = [:]
 
-    init(nfs: NFSService, mount: MountService, onEvent: @escaping (String) -> Void) {
+    /// Each may hold some megabytes.
+    private static let connectionsMaximum = 1024
+
+    init(
+        nfs: NFSService, mount: MountService, admission: Admission,
+        onEvent: @escaping (String) -> Void
+    ) {
         self.nfs = nfs
         self.mount = mount
+        self.admission = admission
         self.onEvent = onEvent
+    }
+
+    /// A connection that is not taken.
+    enum Refusal: Error {
+        case notAllowed
+        case tooManyConnections
+    }
+
+    /// Whether a connection from this address is taken.
+    func admit(_ address: SocketAddress?) throws(Refusal) {
+        let client = ClientAddress(address)
+        guard admission.admits(client) else {
+            onEvent("refused a connection from \(client): --allow does not name it")
+            throw .notAllowed
+        }
+        guard connections.count < Self.connectionsMaximum else {
+            onEvent("refused a connection from \(client): there are \(connections.count) already")
+            throw .tooManyConnections
+        }
     }
 
     func serve(_ call: RPCCall) {

@@ -450,7 +450,9 @@ final class RemoteImage {
             read(id, range, have: have, as: owner, then: then)
         case .failure(let status, _):
             if status == .acces {
-                onEvent("main squashes root: \(String(decoding: image.path(of: id) ?? [], as: UTF8.self)) cannot be read; export with no_root_squash")
+                onEvent(
+                    "main squashes root: \(String(decoding: image.path(of: id) ?? [], as: UTF8.self)) cannot be read; export with no_root_squash"
+                )
             }
             fail(status)
         case .ok(let ok):

@@ -14,6 +14,19 @@ final class SessionTable {
 
     var names: [String] { byName.keys.sorted() }
 
+    /// Makes what every session has written durable. A failure changes the session's write verifier, so
+    /// its clients find out by themselves.
+    func flushAll(then: @escaping () -> Void) {
+        var remaining = byName.count
+        if remaining == 0 { then() }
+        for session in byName.values {
+            session.flush { _ in
+                remaining -= 1
+                if remaining == 0 { then() }
+            }
+        }
+    }
+
     subscript(name: [UInt8]) -> SessionState? { byName[String(decoding: name, as: UTF8.self)] }
 
     subscript(name: String) -> SessionState? { byName[name] }

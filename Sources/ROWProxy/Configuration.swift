@@ -1,0 +1,123 @@
+public import NFSClient
+public import NIOCore
+public import ONCRPC
+import ROWCore
+public import SystemPackage
+
+extension Proxy {
+    /// Where main is.
+    public enum Image: Sendable {
+        case directory(FilePath)
+        case server(NFSURL)
+
+        /// The same for the same image, however it is reached.
+        public var canonicalName: String {
+            switch self {
+            case .directory(let path): path.string
+            case .server(let url):
+                NFSURL(host: url.host, port: url.port, path: url.path).description
+            }
+        }
+    }
+
+    public enum Durability: String, Sendable, CaseIterable {
+        /// What was acknowledged survives a power failure.
+        case strict
+        /// What was acknowledged survives the end of the process.
+        case relaxed
+    }
+
+    /// What a client's root is here.
+    public enum RootAccess: String, Sendable, CaseIterable {
+        /// Root.
+        case keep
+        /// Nobody.
+        case squash
+    }
+
+    /// Where the port mapper's questions are answered.
+    public struct PortmapAddress: Hashable, Sendable {
+        /// nil: where NFS is served.
+        public var host: String?
+        public var port: Int
+
+        public init(host: String? = nil, port: Int = 111) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    public struct Configuration: Sendable {
+        public var image: Image
+        public var session: String
+        public var state: StateDirectory
+        public var host = "127.0.0.1"
+        /// 0: any free one.
+        public var port = 0
+        /// Clients that may come in, by address; none: those on this machine.
+        public var allow: [AddressRange] = []
+        /// nil: `keep` where only this machine can connect, `squash` elsewhere.
+        public var rootAccess: RootAccess?
+        /// Whether users have the groups that this machine knows rather than those that calls name.
+        public var managesGroups = false
+        /// Answers for a machine without a port mapper.
+        public var portmap: PortmapAddress?
+        /// Registers with the port mapper that runs on this machine.
+        public var registers = false
+        public var durability = Durability.strict
+        /// No changes: the image itself is exported.
+        public var isReadOnly = false
+        /// Who calls main.
+        public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
+        /// How long a call to main may take before the client is told to try again later.
+        public var mainTimeout = TimeAmount.seconds(20)
+        public var congestionControl: String? = "cubic"
+
+        public init(image: Image, session: String, state: StateDirectory) {
+            self.image = image
+            self.session = session
+            self.state = state
+        }
+
+        var squashesRoot: Bool {
+            (rootAccess ?? (isOnLoopback ? .keep : .squash)) == .squash
+        }
+
+        private var isOnLoopback: Bool { Self.isLoopback(host) }
+
+        private static func isLoopback(_ host: String) -> Bool {
+            if host == "localhost" { return true }
+            guard let address = IPAddress(host) else { return false }
+            return AddressRange.loopback.contains { $0.contains(address) }
+        }
+
+        /// Finds what cannot be meant.
+        public func check() throws(ConfigurationError) {
+            do {
+                try StateDirectory.checkSessionName(session)
+            } catch {
+                throw ConfigurationError(message: error.message)
+            }
+            for host in [host, portmap?.host].compactMap(\.self)
+            where !Self.isLoopback(host) && allow.isEmpty {
+                throw ConfigurationError(
+                    message:
+                        "listening on \(host) lets other machines in: say which with --allow ADDRESS/BITS, or listen on 127.0.0.1"
+                )
+            }
+            if registers, portmap != nil {
+                throw ConfigurationError(
+                    message:
+                        "--portmap answers in place of rpcbind and --register asks it: give one of them"
+                )
+            }
+        }
+    }
+}
+
+/// Settings that cannot be meant: what, why, and what to do about it.
+public struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+    public let message: String
+
+    public var description: String { message }
+}

@@ -1,0 +1,267 @@
+import NFSProtocol
+import NIOCore
+import ONCRPC
+import ROWCore
+import SystemPackage
+import XDR
+
+/// READ (RFC 1813 §3.3.6): from the page cache, from main, or put together from both.
+extension NFSService {
+    // MARK: READ
+
+    /// - Parameter have: what was fetched for it before, when it is planned again.
+    func read(_ call: RPCCall, _ arguments: NFS3.Read.Arguments, have: Fetched = Fetched()) {
+        var resolved: (SessionState, NodeID)?
+        do {
+            let (session, id) = try resolve(arguments.file)
+            resolved = (session, id)
+            let count = min(Int(arguments.count), NFS3.transferSizeMaximum)
+            let plan = try session.planRead(
+                id, offset: arguments.offset, count: count, credential(call))
+            let read = ReadCall(
+                call: call, session: session, id: id, arguments: arguments, have: have)
+            try carryOut(plan, read)
+        } catch {
+            let target = resolved
+            interrupted(
+                call, target?.0, error,
+                fail: { self.failRead(call, target, $0) },
+                again: { call in self.read(call, arguments, have: have) })
+        }
+    }
+
+    /// A READ on its way.
+    struct ReadCall {
+        let call: RPCCall
+        let session: SessionState
+        let id: NodeID
+        let arguments: NFS3.Read.Arguments
+        let have: Fetched
+    }
+
+    /// Bytes that have been fetched for a READ.
+    struct Fetched {
+        var main: Piece?
+        var shadow: Piece?
+    }
+
+    /// Bytes of a file; the range is not empty.
+    struct Piece {
+        let range: Range<UInt64>
+        let data: ByteBuffer
+
+        func covers(_ other: Range<UInt64>) -> Bool {
+            range.lowerBound <= other.lowerBound && other.upperBound <= range.upperBound
+        }
+
+        /// Where a range that it covers lies in ``data``.
+        func position(of range: Range<UInt64>) -> Int {
+            data.readerIndex + Int(range.lowerBound - self.range.lowerBound)
+        }
+
+        func copy(_ range: Range<UInt64>, to target: UnsafeMutableRawBufferPointer) {
+            let start = Int(range.lowerBound - self.range.lowerBound)
+            data.withUnsafeReadableBytes { source in
+                target.copyMemory(
+                    from: UnsafeRawBufferPointer(
+                        rebasing: source[start..<(start + target.count)]))
+            }
+        }
+    }
+
+    private func failRead(
+        _ call: RPCCall, _ target: (SessionState, NodeID)?, _ status: NFS3.Status
+    ) {
+        let attributes = target.flatMap { $0.0.attributesIfKnown(of: $0.1) }
+        call.reply(NFS3.Read.Result.failure(status, NFS3.PostOperationAttributes(attributes)))
+    }
+
+    private func carryOut(_ plan: SessionState.ReadPlan, _ read: ReadCall) throws(Interrupt) {
+        switch plan.source {
+        case .nothing:
+            reply(read, plan) { _ in true }
+        case .zeros:
+            reply(read, plan) { memory in
+                memory.initializeMemory(as: UInt8.self, repeating: 0)
+                return true
+            }
+        case .shadow(let file):
+            if let piece = read.have.shadow, piece.covers(plan.range) {
+                cutThrough(piece, read, plan)
+            } else {
+                read.session.countShadowRead()
+                if try !readNow(file, read, plan) { fetch(plan.range, of: file, read) }
+            }
+        case .main:
+            if let piece = read.have.main, piece.covers(plan.range) {
+                cutThrough(piece, read, plan)
+            } else if let file = try main.localFile(read.id), try readNow(file, read, plan) {
+                main.countRead(plan.range)
+            } else {
+                fetchMain(plan.range, read)
+            }
+        case .mixed(let runs, let file):
+            try assemble(runs, file, read, plan)
+        }
+    }
+
+    /// Answers with `count` bytes that `fill` puts straight into the reply.
+    @discardableResult
+    private func reply(
+        _ read: ReadCall, _ plan: SessionState.ReadPlan,
+        fill: (UnsafeMutableRawBufferPointer) -> Bool
+    ) -> Bool {
+        let count = Int(plan.range.upperBound - plan.range.lowerBound)
+        let success = NFS3.Read.Success(
+            attributes: plan.attributes, count: UInt32(count), eof: plan.eof, data: 0..<count)
+        let xid = read.call.header.xid
+        let isFilled = read.call.connection.write(
+            headSize: RPC.successHeaderSize + 4 + success.encodedSize, payloadCount: count,
+            head: { output in
+                RPC.encodeSuccess(xid: xid, into: &output)
+                output.encode(NFS3.Status.ok.rawValue)
+                success.encode(into: &output)
+            }, fill: fill)
+        if isFilled { counters.bytesToClient += count }
+        return isFilled
+    }
+
+    /// Answers from the page cache.
+    /// - Returns: false when the bytes are not there.
+    private func readNow(
+        _ file: SparseFile, _ read: ReadCall, _ plan: SessionState.ReadPlan
+    ) throws(Interrupt) -> Bool {
+        var failure: Errno?
+        let isDone = reply(read, plan) { memory in
+            do throws(Errno) {
+                return try file.readNowait(into: memory, at: plan.range.lowerBound) != .wouldBlock
+            } catch {
+                failure = error
+                return false
+            }
+        }
+        if let failure { throw .status(NFS3.Status(failure)) }
+        return isDone
+    }
+
+    /// Passes a piece on as it lies in the buffer that it came in.
+    private func cutThrough(_ piece: Piece, _ read: ReadCall, _ plan: SessionState.ReadPlan) {
+        let count = Int(plan.range.upperBound - plan.range.lowerBound)
+        guard let slice = piece.data.getSlice(at: piece.position(of: plan.range), length: count)
+        else {
+            failRead(read.call, (read.session, read.id), .io)
+            return
+        }
+        let success = NFS3.Read.Success(
+            attributes: plan.attributes, count: UInt32(count), eof: plan.eof, data: 0..<count)
+        let xid = read.call.header.xid
+        read.call.connection.write(
+            headSize: RPC.successHeaderSize + 4 + success.encodedSize, payload: slice
+        ) { output in
+            RPC.encodeSuccess(xid: xid, into: &output)
+            output.encode(NFS3.Status.ok.rawValue)
+            success.encode(into: &output)
+        }
+        counters.bytesToClient += count
+    }
+
+    /// Gets a range from main and plans again: the file may have been written meanwhile.
+    private func fetchMain(_ range: Range<UInt64>, _ read: ReadCall) {
+        again(read, range) { call, then in
+            self.main.read(read.id, range) { result in
+                var have = read.have
+                switch result {
+                case .success(let data):
+                    have.main = Piece(range: range, data: data)
+                    then(.success(have))
+                case .failure(let failure): then(.failure(failure))
+                }
+            }
+        }
+    }
+
+    /// Gets a range of the shadow that the page cache does not hold, and plans again.
+    private func fetch(_ range: Range<UInt64>, of file: SparseFile, _ read: ReadCall) {
+        again(read, range) { call, then in
+            self.main.readOffLoop(file, range) { result in
+                var have = read.have
+                switch result {
+                case .success(let data):
+                    have.shadow = Piece(range: range, data: data)
+                    then(.success(have))
+                case .failure(let error):
+                    then(.failure(MainSource.ReadFailure(status: NFS3.Status(error))))
+                }
+            }
+        }
+    }
+
+    private func again(
+        _ read: ReadCall, _ range: Range<UInt64>,
+        _ fetch: (RPCCall, @escaping (Result<Fetched, MainSource.ReadFailure>) -> Void) -> Void
+    ) {
+        let call = read.call.detached()
+        let parking = call.park(holding: Int(range.upperBound - range.lowerBound))
+        fetch(call) { result in
+            parking.end()
+            guard !call.isAbandoned else { return }
+            switch result {
+            case .success(let have): self.read(call, read.arguments, have: have)
+            case .failure(let failure):
+                self.failRead(call, (read.session, read.id), failure.status)
+            }
+        }
+    }
+
+    /// Puts a reply together from runs of shadow, main and zeros.
+    private func assemble(
+        _ runs: [LayerMap.Run], _ file: SparseFile?, _ read: ReadCall,
+        _ plan: SessionState.ReadPlan
+    ) throws(Interrupt) {
+        if let needed = Self.hull(of: runs, from: .below), read.have.main?.covers(needed) != true {
+            fetchMain(needed, read)
+            return
+        }
+        if file != nil { read.session.countShadowRead() }
+        var failure: Errno?
+        let isDone = reply(read, plan) { memory in
+            for run in runs {
+                let start = Int(run.range.lowerBound - plan.range.lowerBound)
+                let count = Int(run.range.upperBound - run.range.lowerBound)
+                let target = UnsafeMutableRawBufferPointer(
+                    rebasing: memory[start..<(start + count)])
+                switch run.source {
+                case .zeros: target.initializeMemory(as: UInt8.self, repeating: 0)
+                case .below: read.have.main?.copy(run.range, to: target)
+                case .here:
+                    if let piece = read.have.shadow, piece.covers(run.range) {
+                        piece.copy(run.range, to: target)
+                        continue
+                    }
+                    do throws(Errno) {
+                        let result = try file?.readNowait(into: target, at: run.range.lowerBound)
+                        if result == .wouldBlock { return false }
+                    } catch {
+                        failure = error
+                        return false
+                    }
+                }
+            }
+            return true
+        }
+        if let failure { throw .status(NFS3.Status(failure)) }
+        if !isDone, let file, let needed = Self.hull(of: runs, from: .here) {
+            fetch(needed, of: file, read)
+        }
+    }
+
+    /// From the first to the last byte that a source has to give.
+    private static func hull(
+        of runs: [LayerMap.Run], from source: LayerMap.Source
+    ) -> Range<UInt64>? {
+        guard let first = runs.first(where: { $0.source == source }),
+            let last = runs.last(where: { $0.source == source })
+        else { return nil }
+        return first.range.lowerBound..<last.range.upperBound
+    }
+}

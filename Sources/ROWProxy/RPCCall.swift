@@ -1,0 +1,82 @@
+import NIOCore
+import ONCRPC
+import XDR
+
+/// One call, kept for as long as it is being worked on.
+struct RPCCall {
+    let header: RPC.CallHeader
+    /// The whole record; offsets in ``header`` and in decoded arguments count from its start.
+    let record: ByteBuffer
+    /// Where it came from.
+    let origin: RPCHandler
+    /// Where a call that must not be executed twice is known by; nil for others.
+    var progress: CallInProgress?
+
+    init(header: RPC.CallHeader, record: ByteBuffer, origin: RPCHandler) {
+        self.header = header
+        self.record = record
+        self.origin = origin
+    }
+
+    /// Where the answer goes: to whoever asked last, when the client sent the call again.
+    var connection: RPCHandler { progress?.connection ?? origin }
+
+    /// Nobody waits for the answer any more.
+    var isAbandoned: Bool { connection.isClosed }
+
+    /// Reads the arguments, which must take up the rest of the record.
+    func arguments<T: XDRDecodable>(_: T.Type) throws(XDRError) -> T {
+        var decoder = Decoder(record.readableBytesSpan, at: header.argumentsOffset)
+        let value = try T(from: &decoder)
+        try decoder.finish()
+        return value
+    }
+
+    /// The same call without a hold on the receive buffer, for parking.
+    func detached() -> RPCCall {
+        var call = RPCCall(
+            header: header, record: ByteBuffer(bytes: record.readableBytesView), origin: origin)
+        call.progress = progress
+        return call
+    }
+
+    /// The call without its record: enough to answer it.
+    func detachedHeader() -> RPCCall {
+        var call = RPCCall(header: header, record: ByteBuffer(), origin: origin)
+        call.progress = progress
+        return call
+    }
+
+    /// Counts the call among those that wait for something, until the answer's ``Parking/end()``.
+    /// - Parameter bytes: what it holds meanwhile, or will answer with.
+    func park(holding bytes: Int = 0) -> Parking {
+        let parking = Parking(connection: origin, bytes: bytes + record.readableBytes)
+        origin.parked(parking)
+        return parking
+    }
+
+    /// A call that waits.
+    struct Parking {
+        fileprivate let connection: RPCHandler
+        let bytes: Int
+
+        func end() { connection.unparked(self) }
+    }
+
+    /// Answers with a result of the procedure.
+    func reply<T: XDREncodable>(_ result: T) {
+        let xid = header.xid
+        connection.write(size: RPC.successHeaderSize + result.encodedSize) { output in
+            RPC.encodeSuccess(xid: xid, into: &output)
+            result.encode(into: &output)
+        }
+    }
+
+    /// Answers that the call cannot be carried out at all.
+    func reject(_ error: RPC.AcceptError) {
+        let xid = header.xid
+        connection.write(size: error.encodedSize) { output in
+            RPC.encode(error: error, xid: xid, into: &output)
+        }
+    }
+}
