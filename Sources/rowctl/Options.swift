@@ -20,21 +20,84 @@ struct StateOption: ParsableArguments {
 }
 
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
-struct ListenAddress: ExpressibleByArgument {
-    let host: String
-    let port: Int
+struct ListenAddress: ExpressibleByArgument, CustomStringConvertible {
+    var host: String?
+    var port: Int
 
     init?(argument: String) {
-        let (host, port): (Substring, Substring)
+        var rest = argument[...]
         if let colon = argument.lastIndex(of: ":") {
-            (host, port) = (argument[..<colon], argument[argument.index(after: colon)...])
-        } else {
-            (host, port) = ("127.0.0.1", argument[...])
+            let host = argument[..<colon]
+            guard !host.isEmpty else { return nil }
+            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+            // Without brackets the last part of an IPv6 address would pass for a port.
+            guard isBracketed || !host.contains(":") else { return nil }
+            self.host = String(isBracketed ? host.dropFirst().dropLast() : host)
+            rest = argument[argument.index(after: colon)...]
         }
-        guard let number = UInt16(port), !host.isEmpty else { return nil }
-        self.host = host.hasPrefix("[") && host.hasSuffix("]")
-            ? String(host.dropFirst().dropLast()) : String(host)
-        self.port = Int(number)
+        guard let number = UInt16(rest) else { return nil }
+        port = Int(number)
+    }
+
+    init(port: Int) { self.port = port }
+
+    var description: String { host.map { "\($0):\(port)" } ?? "\(port)" }
+}
+
+/// Where to listen and who may come in; the verbs that serve take it.
+struct NetworkOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where to listen; port 0 picks a free one. (default: 127.0.0.1:0)",
+            valueName: "address:port"))
+    var listen: ListenAddress?
+
+    @Option(
+        help: ArgumentHelp(
+            "Which clients may come in; may be given more than once.",
+            discussion: """
+                Addresses or ranges such as 192.0.2.0/24, checked at every connection. Needed to \
+                listen on anything but loopback; without it only this machine's clients may come \
+                in, with it only those that it names.
+                """, valueName: "address/bits"))
+    var allow: [AddressRange] = []
+
+    @Option(
+        name: .customLong("root"),
+        help: ArgumentHelp(
+            "Whether a client's root is root (keep) or nobody (squash).",
+            discussion: "Default: keep on loopback, squash elsewhere."))
+    var rootAccess: Proxy.RootAccess?
+
+    @Flag(
+        help: "Give users the groups that this machine knows, not the up to 16 that a call names.")
+    var manageGids = false
+
+    @Option(
+        name: .customLong("portmap"), defaultAsFlag: ListenAddress(port: 111), parsing: .next,
+        help: ArgumentHelp(
+            "Answer for the port mapper, which clients without mountport ask.",
+            discussion: """
+                On UDP and TCP; where nothing is given, port 111 of the listening address. Give it \
+                last, or as --portmap=ADDRESS:PORT.
+                """, valueName: "address:port"))
+    var portmap: ListenAddress?
+
+    @Flag(help: "Register with this machine's port mapper (rpcbind) while serving.")
+    var register = false
+
+    func apply(to configuration: inout Proxy.Configuration) {
+        if let listen {
+            configuration.host = listen.host ?? configuration.host
+            configuration.port = listen.port
+        }
+        configuration.allow = allow
+        configuration.rootAccess = rootAccess
+        configuration.managesGroups = manageGids
+        configuration.portmap = portmap.map {
+            Proxy.PortmapAddress(host: $0.host, port: $0.port)
+        }
+        configuration.registers = register
     }
 }
 
@@ -43,8 +106,9 @@ extension Proxy.Image {
     static func parse(_ argument: String) throws -> Proxy.Image {
         if argument.contains("://") { return .server(try NFSURL(argument)) }
         guard let path = realpath(argument, nil) else {
-            throw ValidationError(
-                "'\(argument)' is neither a directory nor an nfs://host[:port]/export URL")
+            throw UsageError(
+                description:
+                    "'\(argument)' is neither a directory nor an nfs://host[:port]/export URL")
         }
         defer { free(path) }
         return .directory(FilePath(String(cString: path)))
@@ -52,3 +116,9 @@ extension Proxy.Image {
 }
 
 extension Proxy.Durability: ExpressibleByArgument {}
+
+extension Proxy.RootAccess: ExpressibleByArgument {}
+
+extension AddressRange: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}

@@ -1,7 +1,8 @@
 import ArgumentParser
 import Foundation
+import NFSClient
+import ROWProxy
 
-@main
 struct Rowctl: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rowctl",
@@ -10,7 +11,50 @@ struct Rowctl: AsyncParsableCommand {
             A session is one client's private changes on an image. The image, a local directory or \
             the export of an NFS server, is never written to: only the blocks that a client reads \
             are fetched, only the blocks that it changes are stored.
+
+            Exit codes: 0 done, 1 failed, 64 wrong arguments.
             """,
         version: "0.1.0",
         subcommands: [Serve.self, Export.self, StatSession.self, List.self])
+}
+
+/// Runs a verb. What goes wrong is told in one line that begins with `rowctl:`.
+@main
+enum Main {
+    static func main() async {
+        do {
+            var command = try Rowctl.parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            end(with: error)
+        }
+    }
+
+    private static func end(with error: any Error) -> Never {
+        let code = Rowctl.exitCode(for: error)
+        // Help and version come as errors too.
+        guard !code.isSuccess else { Rowctl.exit(withError: error) }
+        switch error {
+        case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
+        case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
+        case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)
+        default: fail("\(error)", EXIT_FAILURE)
+        }
+    }
+
+    private static func fail(_ message: String, _ code: Int32) -> Never {
+        let line = message.split(separator: "\n").joined(separator: "; ")
+        let advice = code == EX_USAGE ? " (rowctl help VERB explains the arguments)" : ""
+        FileHandle.standardError.write(Data("rowctl: \(line)\(advice)\n".utf8))
+        exit(code)
+    }
+}
+
+/// Arguments that cannot be meant: what, why, and what to do about it.
+struct UsageError: Error, CustomStringConvertible {
+    let description: String
 }

@@ -18,19 +18,20 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The session's name; it is made when there is none.")
     var session: String
 
-    @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
-    var listen = ListenAddress(argument: "127.0.0.1:0")!
-
-    @Option(help: "strict: acknowledged changes survive a power failure; relaxed: they survive the end of the process.")
+    @Option(
+        help:
+            "strict: acknowledged changes survive a power failure; relaxed: they survive the end of the process."
+    )
     var durability = Proxy.Durability.strict
+
+    @OptionGroup var network: NetworkOptions
 
     @OptionGroup var state: StateOption
 
     func run() async throws {
         var configuration = Proxy.Configuration(
             image: try .parse(image), session: session, state: state.directory)
-        configuration.host = listen.host
-        configuration.port = listen.port
+        network.apply(to: &configuration)
         configuration.durability = durability
         try await serve(configuration)
     }
@@ -46,8 +47,7 @@ struct Export: AsyncParsableCommand {
     @Option(help: "The name under which clients mount it: HOST:/NAME.")
     var name = "export"
 
-    @Option(help: ArgumentHelp("Where to listen; port 0 picks a free one.", valueName: "host:port"))
-    var listen = ListenAddress(argument: "127.0.0.1:0")!
+    @OptionGroup var network: NetworkOptions
 
     @OptionGroup var state: StateOption
 
@@ -55,10 +55,9 @@ struct Export: AsyncParsableCommand {
         var configuration = Proxy.Configuration(
             image: try .parse(directory), session: name, state: state.directory)
         guard case .directory = configuration.image else {
-            throw ValidationError("'\(directory)' is not a directory of this machine")
+            throw UsageError(description: "'\(directory)' is not a directory of this machine")
         }
-        configuration.host = listen.host
-        configuration.port = listen.port
+        network.apply(to: &configuration)
         configuration.isReadOnly = true
         try await serve(configuration)
     }
