@@ -71,13 +71,8 @@ private struct Simulation {
     mutating func truncate() {
         let to = randomness.below(4) == 0 ? size / 512 * 512 : randomness.below(width + 1)
         if to < size {
-            let block = to / Int(map.blockSize)
-            let isPresent =
-                to < width && map.singleSource(of: offsets(blockRange(block))) == .here
             map.truncate(to: base + UInt64(to))
             set(&file, to..<width, to: 0xee)
-            // ftruncate leaves zeros there, and a block that stays present counts on them.
-            if isPresent { set(&file, to..<blockRange(block).upperBound, to: 0) }
             set(&expected, to..<width, to: 0)
         }
         size = to
@@ -129,10 +124,6 @@ private struct Simulation {
             pages: stored.pages.compactMap { PresenceMap.Page(index: $0, blob: $1) },
             partial: stored.partial.map { ($0, $1) })
         #expect(map.storedBlocks == storedBlocks, "\(randomness.note)")
-    }
-
-    private func blockRange(_ block: Int) -> Range<Int> {
-        block * Int(map.blockSize)..<min((block + 1) * Int(map.blockSize), width)
     }
 
     private func offsets(_ range: Range<Int>) -> Range<UInt64> {

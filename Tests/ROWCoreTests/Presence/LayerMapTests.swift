@@ -156,12 +156,13 @@ import Testing
         #expect(map.singleSource(of: 0..<20_000) == .zeros)
     }
 
-    @Test func aPresentBlockStaysPresentWhenItIsCutInside() {
+    @Test func ofAPresentBlockThatIsCutInsideTheBytesBeforeTheCutRemain() {
         var map = map(mainValid: 10_000)
         map.wrote(0..<8192)
         map.truncate(to: 5000)
         #expect(map.storedBlocks == 2)
-        #expect(map.singleSource(of: 0..<8192) == .here)
+        #expect(runs(map, 0..<8192) == [run(.here, 0..<5000), run(.zeros, 5000..<8192)])
+        #expect(map.zeroFill(for: 6000..<6100) == fill(5000..<6000, 6100..<8192))
         map.truncate(to: 4096)
         #expect(map.storedBlocks == 1)
         #expect(runs(map, 0..<8192) == [run(.here, 0..<4096), run(.zeros, 4096..<8192)])
