@@ -30,7 +30,8 @@ struct Benchmarks: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "TCP congestion control of all sides, in a network namespace of the run's own; "
-                + "'system' leaves network and default as they are.", valueName: "name"))
+                + "'system' leaves network and default as they are, where that is not permitted.",
+            valueName: "name"))
     var congestion = "cubic"
 
     @Option(help: ArgumentHelp("Also write the results there.", valueName: "file"))
