@@ -30,10 +30,9 @@ lint:
 	scripts/lint
 
 bench: setup
-	$(SWIFT) build -c release -j $(JOBS)
-	$(SWIFT) run -c release --skip-build rowfs-bench
+	$(SWIFT) run -c release -j $(JOBS) Benchmarks
 
-demo: setup
+demo:
 	scripts/demo
 
 # Guest, kernel and whatever killed runs left behind.

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -231,4 +232,9 @@ int clinux_random(void *buffer, size_t count) {
         count -= (size_t)filled;
     }
     return 0;
+}
+
+void clinux_keep_large_buffers(void) {
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }

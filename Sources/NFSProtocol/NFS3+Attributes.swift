@@ -17,6 +17,7 @@ extension NFS3 {
         public func encode(into output: inout OutputRawSpan) { output.encode(rawValue) }
 
         @inlinable
+        @inline(__always)
         public init(from decoder: inout Decoder) throws(XDRError) {
             let at = decoder.offset
             let raw = try decoder.decodeUInt32()
@@ -52,6 +53,7 @@ extension NFS3 {
         }
 
         @inlinable
+        @inline(__always)
         public init(from decoder: inout Decoder) throws(XDRError) {
             seconds = try decoder.decodeUInt32()
             nanoseconds = try decoder.decodeUInt32()
@@ -78,6 +80,7 @@ extension NFS3 {
         }
 
         @inlinable
+        @inline(__always)
         public init(from decoder: inout Decoder) throws(XDRError) {
             major = try decoder.decodeUInt32()
             minor = try decoder.decodeUInt32()
@@ -148,6 +151,7 @@ extension NFS3 {
         }
 
         @inlinable
+        @inline(__always)
         public init(from decoder: inout Decoder) throws(XDRError) {
             type = try FileType(from: &decoder)
             mode = try decoder.decodeUInt32()

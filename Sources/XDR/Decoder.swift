@@ -23,6 +23,7 @@ public struct Decoder: ~Escapable {
     /// `unsigned int` (RFC 4506 §4.2).
     @_lifetime(self: copy self)
     @inlinable
+    @inline(__always)
     public mutating func decodeUInt32() throws(XDRError) -> UInt32 {
         let at = try advance(4)
         return UInt32(bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: at, as: UInt32.self))
@@ -38,6 +39,7 @@ public struct Decoder: ~Escapable {
     /// `unsigned hyper` (RFC 4506 §4.5).
     @_lifetime(self: copy self)
     @inlinable
+    @inline(__always)
     public mutating func decodeUInt64() throws(XDRError) -> UInt64 {
         let at = try advance(8)
         return UInt64(bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: at, as: UInt64.self))
@@ -119,6 +121,7 @@ public struct Decoder: ~Escapable {
 
     @_lifetime(self: copy self)
     @inlinable
+    @inline(__always)
     mutating func advance(_ count: Int) throws(XDRError) -> Int {
         let at = cursor
         guard count <= bytes.byteCount - at else { throw XDRError(.truncated, at: at) }

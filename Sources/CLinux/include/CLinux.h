@@ -157,6 +157,9 @@ void clinux_dir_close(clinux_dir *_Nonnull directory);
 /// Marks the calling thread, and threads it starts later, as one that file data is written through:
 /// its allocations then never wait for that (PR_SET_IO_FLUSHER; needs CAP_SYS_RESOURCE).
 int clinux_set_io_flusher(void);
+/// Lets malloc keep buffers of up to 32 MiB for reuse, where it would map and unmap each of them:
+/// that costs a page fault for every 4 KiB of every large reply (mallopt).
+void clinux_keep_large_buffers(void);
 
 /// Takes the exclusive lock of an open file, or answers -EWOULDBLOCK (flock).
 int clinux_flock_exclusive_nonblocking(int fd);

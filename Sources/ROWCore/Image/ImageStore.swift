@@ -411,7 +411,11 @@ public final class ImageStore {
     }
 
     /// Closes the database; nothing may be in flight.
-    public func close() { writer.close() }
+    public func close() {
+        // A held read would keep the log from being let go of.
+        reader.invalidate()
+        writer.close()
+    }
 
     private static func insert(_ row: Row, into db: GRDB.Database) throws {
         func run(_ sql: String, _ arguments: StatementArguments) throws {
