@@ -74,7 +74,8 @@ final class ImageLoop {
                 groups: configuration.managesGroups
                     ? GroupDirectory(loop: loop, pool: pool) : nil))
         server = RPCServer(
-            nfs: nfs, mount: MountService(sessions: sessions, main: main),
+            nfs: nfs,
+            mount: MountService(sessions: sessions, main: main, allow: configuration.allow),
             admission: Admission(configuration.allow), onEvent: { events.add($0) })
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(

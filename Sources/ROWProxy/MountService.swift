@@ -8,13 +8,16 @@ import XDR
 final class MountService {
     private let sessions: SessionTable
     private let main: MainSource
+    /// The addresses that may mount, for EXPORT; none: this machine's.
+    private let allow: [AddressRange]
     /// Who has mounted what, for DUMP. A hint at best: clients may go without a word.
     private var mounts: [Mount.Dump.Entry] = []
     private static let mountsMaximum = 1024
 
-    init(sessions: SessionTable, main: MainSource) {
+    init(sessions: SessionTable, main: MainSource, allow: [AddressRange]) {
         self.sessions = sessions
         self.main = main
+        self.allow = allow
     }
 
     func serve(_ call: RPCCall) {
@@ -37,10 +40,12 @@ final class MountService {
                 mounts.removeAll { $0.hostname == host }
                 call.reply(XDRVoid())
             case .export:
+                let groups = allow.map { Mount.Name(Array($0.description.utf8)) }
                 call.reply(
                     Mount.Export.Result(
                         sessions.names.map {
-                            Mount.Export.Entry(directory: Mount.DirectoryPath("/" + $0), groups: [])
+                            Mount.Export.Entry(
+                                directory: Mount.DirectoryPath("/" + $0), groups: groups)
                         }))
             }
         } catch {

@@ -22,7 +22,8 @@ public final class Proxy: Sendable {
     public var portmapPort: Int? { portmap?.port }
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
-    private let imageLoop: NIOLoopBound<ImageLoop>
+    /// Empty once stopped, so that image and session are free for others.
+    private let imageLoop: NIOLoopBoundBox<ImageLoop?>
     private let listener: any Channel
     private let control: (any Channel)?
     private let portmap: PortmapResponder?
@@ -49,6 +50,7 @@ public final class Proxy: Sendable {
         let pool = NIOThreadPool(numberOfThreads: 2)
         do {
             let imageLoop = try await loop.submit {
+                clinux_keep_large_buffers()
                 // Before there are other threads, which inherit it: a proxy whose client is on the
                 // same machine must not wait for that client's writes when memory is short. Without
                 // the privilege it goes on without.
@@ -62,7 +64,7 @@ public final class Proxy: Sendable {
             do {
                 return try await start(configuration, group, pool, imageLoop)
             } catch {
-                try? await close(imageLoop)
+                try? await loop.flatSubmit { close(imageLoop.value) }.get()
                 throw error
             }
         } catch {
@@ -99,9 +101,11 @@ public final class Proxy: Sendable {
             let registration =
                 configuration.registers
                 ? try await RPCBind.register(services, port: port) : nil
+            let kept = NIOLoopBoundBox<ImageLoop?>.makeEmptyBox(eventLoop: loop)
+            try await loop.submit { kept.value = imageLoop.value }.get()
             return Proxy(
                 configuration: configuration, port: port, group: group, pool: pool,
-                imageLoop: imageLoop, listener: listener, control: control, portmap: portmap,
+                imageLoop: kept, listener: listener, control: control, portmap: portmap,
                 registration: registration)
         } catch {
             await portmap?.stop()
@@ -120,7 +124,7 @@ public final class Proxy: Sendable {
 
     private init(
         configuration: Configuration, port: Int, group: MultiThreadedEventLoopGroup,
-        pool: NIOThreadPool, imageLoop: NIOLoopBound<ImageLoop>, listener: any Channel,
+        pool: NIOThreadPool, imageLoop: NIOLoopBoundBox<ImageLoop?>, listener: any Channel,
         control: (any Channel)?, portmap: PortmapResponder?, registration: RPCBind?
     ) {
         self.configuration = configuration
@@ -204,10 +208,10 @@ public final class Proxy: Sendable {
         let name = configuration.session
         let imageLoop = imageLoop
         return try await group.next().submit {
-            guard let session = imageLoop.value.sessions[name] else {
-                throw StateError(.notFound, "there is no session \(name)")
+            guard let imageLoop = imageLoop.value, let session = imageLoop.sessions[name] else {
+                throw StateError(.notFound, "the session \(name) has been stopped")
             }
-            return imageLoop.value.status(of: session)
+            return imageLoop.status(of: session)
         }.get()
     }
 
@@ -218,19 +222,25 @@ public final class Proxy: Sendable {
         try? await listener.close()
         try? await control?.close()
         var failure: (any Error)?
-        do { try await Self.close(imageLoop) } catch { failure = error }
+        let imageLoop = imageLoop
+        let closed = imageLoop.eventLoop.flatSubmit {
+            guard let closing = imageLoop.value else {
+                return imageLoop.eventLoop.makeSucceededVoidFuture()
+            }
+            imageLoop.value = nil
+            return Self.close(closing)
+        }
+        do { try await closed.get() } catch { failure = error }
         try await pool.shutdownGracefully()
         try await group.shutdownGracefully()
         if let failure { throw failure }
     }
 
-    private static func close(_ imageLoop: NIOLoopBound<ImageLoop>) async throws {
-        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-            imageLoop.eventLoop.execute {
-                imageLoop.value.close { error in
-                    if let error { done.resume(throwing: error) } else { done.resume() }
-                }
-            }
+    private static func close(_ imageLoop: ImageLoop) -> EventLoopFuture<Void> {
+        let promise = imageLoop.loop.makePromise(of: Void.self)
+        imageLoop.close { error in
+            if let error { promise.fail(error) } else { promise.succeed() }
         }
+        return promise.futureResult
     }
 }

@@ -1,0 +1,188 @@
+import NFSProtocol
+import NIOCore
+import NIOPosix
+import ONCRPC
+import ROWTestKit
+import Synchronization
+import XDR
+
+/// A TCP connection that sends whatever a test gives it, and cuts what comes back into records.
+final class RawConnection: Sendable {
+    private struct State {
+        var bytes: [UInt8] = []
+        var scanner = RecordScanner()
+        var records: [[UInt8]] = []
+        var isClosed = false
+    }
+
+    private let channel: any Channel
+    private let state: Collector
+
+    /// - Parameter address: a local address to connect from.
+    /// - Parameter isReading: whether replies are taken from the socket.
+    static func connect(
+        port: Int, from address: String? = nil, isReading: Bool = true
+    ) async throws -> RawConnection {
+        let collector = Collector()
+        var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.autoRead, value: isReading)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Handler(collector))
+                }
+            }
+        if let address {
+            bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: address, port: 0))
+        }
+        return RawConnection(
+            try await bootstrap.connect(host: "127.0.0.1", port: port).get(), collector)
+    }
+
+    private init(_ channel: any Channel, _ state: Collector) {
+        self.channel = channel
+        self.state = state
+    }
+
+    /// Sends bytes as they are.
+    func send(_ bytes: [UInt8]) {
+        channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+    }
+
+    /// Takes replies from now on.
+    func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
+
+    func close() async throws { try await channel.close().get() }
+
+    /// The next reply without its record mark; nil when the server closed the connection.
+    func next(within limit: Duration = .seconds(20)) async throws -> [UInt8]? {
+        let found: [UInt8]?? = try await poll(for: "reply or end of connection", within: limit) {
+            state.next()
+        }
+        return found.flatMap(\.self)
+    }
+
+    /// The next reply, as an RPC client reads it.
+    func reply() async throws -> RPC.ParsedReply? {
+        guard let record = try await next() else { return nil }
+        return try RPC.parseReply(record.span.bytes)
+    }
+
+    /// Replies that have come and were not taken.
+    var repliesWaiting: Int { state.count }
+
+    fileprivate final class Collector: Sendable {
+        private let state = Mutex(State())
+
+        var count: Int { state.withLock { $0.records.count } }
+
+        /// nil: nothing yet; nil inside: closed.
+        func next() -> [UInt8]?? {
+            state.withLock { state in
+                if !state.records.isEmpty { return .some(state.records.removeFirst()) }
+                return state.isClosed ? .some(nil) : nil
+            }
+        }
+
+        func received(_ bytes: ByteBuffer) {
+            state.withLock { state in
+                state.bytes += bytes.readableBytesView
+                while true {
+                    let bytes = state.bytes
+                    guard
+                        case .record(let consumed, let body) =
+                            (try? state.scanner.scan(bytes.span.bytes)) ?? .incomplete(needed: 0)
+                    else { return }
+                    state.records.append(Array(bytes[body]))
+                    state.bytes.removeFirst(consumed)
+                }
+            }
+        }
+
+        func closed() { state.withLock { $0.isClosed = true } }
+    }
+
+    private final class Handler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        private let collector: Collector
+
+        init(_ collector: Collector) { self.collector = collector }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            collector.received(unwrapInboundIn(data))
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { collector.closed() }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) {
+            context.close(promise: nil)
+        }
+    }
+}
+
+/// What tests send.
+enum Message {
+    static let root = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
+
+    /// A call without its record mark.
+    static func call(
+        xid: UInt32, program: UInt32 = NFS3.program, version: UInt32 = NFS3.version,
+        procedure: UInt32, credential: RPC.Credential = root, _ arguments: [UInt8] = []
+    ) -> [UInt8] {
+        let size = RPC.callHeaderSize(credential)
+        return encoded(size) { output in
+            RPC.encodeCall(
+                xid: xid, program: program, version: version, procedure: procedure,
+                credential: credential, into: &output)
+        } + arguments
+    }
+
+    /// A call of an NFS procedure as a whole record.
+    static func nfs(
+        xid: UInt32, _ procedure: NFS3.Procedure, _ arguments: some XDREncodable
+    ) -> [UInt8] {
+        record(call(xid: xid, procedure: procedure.rawValue, arguments.encoded()))
+    }
+
+    /// A WRITE as a whole record.
+    static func write(
+        xid: UInt32, _ file: NFS3.FileHandle, offset: UInt64 = 0, _ data: [UInt8],
+        _ stable: NFS3.Stability
+    ) -> [UInt8] {
+        let arguments = NFS3.Write.Arguments(
+            file: file, offset: offset, count: UInt32(data.count), stable: stable,
+            data: 0..<data.count)
+        let padding = [UInt8](repeating: 0, count: paddedCount(data.count) - data.count)
+        return record(
+            call(
+                xid: xid, procedure: NFS3.Procedure.write.rawValue,
+                arguments.encoded() + data + padding))
+    }
+
+    /// One fragment, the last.
+    static func record(_ body: [UInt8]) -> [UInt8] { fragment(body, isLast: true) }
+
+    static func fragment(_ body: some Collection<UInt8>, isLast: Bool) -> [UInt8] {
+        encoded(4) { $0.encode(UInt32(body.count) | (isLast ? RPC.lastFragment : 0)) } + body
+    }
+
+    static func encoded(_ count: Int, _ write: (inout OutputRawSpan) -> Void) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
+            let raw = UnsafeMutableRawBufferPointer(memory)
+            var output = OutputRawSpan(buffer: raw, initializedCount: 0)
+            write(&output)
+            initialized = output.finalize(for: raw)
+        }
+    }
+}
+
+extension [UInt8] {
+    /// The results in the record of a successful reply.
+    func results<T: XDRDecodable>(_: T.Type = T.self) throws -> T {
+        var decoder = Decoder(span.bytes, at: RPC.successHeaderSize)
+        let value = try T(from: &decoder)
+        try decoder.finish()
+        return value
+    }
+}
