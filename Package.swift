@@ -89,6 +89,12 @@ let package = Package(
             name: "ROWCoreTests", dependencies: ["ROWCore", "CLinux", "NFSProtocol", system],
             swiftSettings: settings),
         .testTarget(
+            name: "ROWProxyTests",
+            dependencies: [
+                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy", "ROWTestKit",
+                "rowctl", system,
+            ] + nio, swiftSettings: settings),
+        .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),
 
