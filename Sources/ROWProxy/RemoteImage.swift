@@ -25,7 +25,13 @@ final class RemoteImage {
     /// How far the listing of a directory has come. Soft: lost with a restart, the import starts again
     /// and known names keep their cookies.
     private var imports: [NodeID: Import] = [:]
-    private var handles: [NodeID: NFS3.FileHandle] = [:]
+    private var objects: [NodeID: Known] = [:]
+
+    /// What is needed to ask main about an object and to check its answer.
+    private struct Known {
+        let handle: NFS3.FileHandle
+        let attributes: NFS3.Attributes?
+    }
 
     private struct Import {
         var cookie: UInt64 = 0
@@ -34,8 +40,8 @@ final class RemoteImage {
         var isPlain = false
     }
 
-    /// Main's handles in memory; all of them are in the image database.
-    private static let handlesMaximum = 16_384
+    /// Objects of main whose handles are in memory; all are in the image database.
+    private static let objectsMaximum = 16_384
     private static let importsMaximum = 256
     private static let listingBytes: UInt32 = 64 << 10
     /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
@@ -161,8 +167,8 @@ final class RemoteImage {
             return
         }
         if !isFresh {
-            if let handle = handles[id] {
-                then(.success(handle))
+            if let known = objects[id] {
+                then(.success(known.handle))
                 return
             }
             if let handle = image.handle(of: id, replica: replica) {
@@ -205,8 +211,8 @@ final class RemoteImage {
     }
 
     private func remember(_ handle: NFS3.FileHandle, of id: NodeID) {
-        if handles.count >= Self.handlesMaximum { handles.removeAll(keepingCapacity: true) }
-        handles[id] = handle
+        if objects.count >= Self.objectsMaximum { objects.removeAll(keepingCapacity: true) }
+        objects[id] = Known(handle: handle, attributes: image.attributes(of: id))
     }
 
     private func changedUnderUs(_ id: NodeID) {
@@ -439,7 +445,7 @@ final class RemoteImage {
             fail(.io)
             return
         }
-        let known = image.attributes(of: id)
+        let known = objects[id]?.attributes ?? image.attributes(of: id)
         switch result {
         case .failure(.stale, _):
             if !again() { fail(.stale) }
