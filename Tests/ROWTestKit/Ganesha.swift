@@ -17,10 +17,11 @@ public final class Ganesha: Sendable {
 
     /// Starts a server and waits until it answers.
     /// - Parameter transferBytes: the largest READ and WRITE.
+    /// - Parameter privilegedPorts: refuses clients whose port is not a reserved one.
     /// - Throws: ``MissingTool``, ``ToolFailure`` with the server's log.
     public static func start(
         directory: String, readOnly: Bool = true, squash: Squash = .none,
-        transferBytes: Int = 1 << 20
+        transferBytes: Int = 1 << 20, privilegedPorts: Bool = false
     ) async throws -> Ganesha {
         _ = try Tool.find("ganesha.nfsd")
         let state = try TemporaryDirectory("rowfs-ganesha")
@@ -30,6 +31,7 @@ public final class Ganesha: Sendable {
         arguments += ["--transfer", "\(transferBytes)", "--state", state.path]
         if !readOnly { arguments.append("--writable") }
         if squash != .none { arguments += ["--squash", squash.rawValue] }
+        if privilegedPorts { arguments.append("--privileged-ports") }
         arguments.append(directory)
         let child = try await Self.launch(arguments, state: state, export: export)
         return Ganesha(

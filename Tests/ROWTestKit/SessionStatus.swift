@@ -22,10 +22,16 @@ public struct SessionStatus: Decodable, Sendable {
         public let blocks: Int
     }
 
+    /// Something that an operator should know.
+    public struct Event: Decodable, Sendable {
+        public let message: String
+    }
+
     public let session: String
     public let calls: Calls
     public let bytes: Bytes
     public let changed: Changed
+    public let events: [Event]
 
     public init(json: Data) throws {
         let decoder = JSONDecoder()
