@@ -140,7 +140,12 @@ public final class Proxy: Sendable {
 
     /// The command that mounts the session on this machine, for the directory `DIR`.
     public var mountCommand: String {
-        let host = configuration.host == "0.0.0.0" ? "127.0.0.1" : configuration.host
+        let host =
+            switch configuration.host {
+            case "0.0.0.0", "::": "127.0.0.1"
+            case let host where host.contains(":"): "[\(host)]"
+            case let host: host
+            }
         return
             "mount -t nfs -o vers=3,proto=tcp,nolock,port=\(port),mountport=\(port) \(host):/\(configuration.session) DIR"
     }
@@ -223,14 +228,17 @@ public final class Proxy: Sendable {
         try? await control?.close()
         var failure: (any Error)?
         let imageLoop = imageLoop
-        let closed = imageLoop.eventLoop.flatSubmit {
-            guard let closing = imageLoop.value else {
-                return imageLoop.eventLoop.makeSucceededVoidFuture()
-            }
-            imageLoop.value = nil
-            return Self.close(closing)
+        do {
+            try await imageLoop.eventLoop.flatSubmit {
+                guard let closing = imageLoop.value else {
+                    return imageLoop.eventLoop.makeSucceededVoidFuture()
+                }
+                imageLoop.value = nil
+                return Self.close(closing)
+            }.get()
+        } catch {
+            failure = error
         }
-        do { try await closed.get() } catch { failure = error }
         try await pool.shutdownGracefully()
         try await group.shutdownGracefully()
         if let failure { throw failure }

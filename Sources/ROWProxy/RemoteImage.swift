@@ -20,11 +20,11 @@ final class RemoteImage {
     private let counters: Counters
     private let credential: RPC.Credential
     private let timeout: TimeAmount
-    private let onEvent: (String) -> Void
+    let onEvent: (String) -> Void
     private let rootHandle: NFS3.FileHandle
     /// How far the listing of a directory has come. Soft: lost with a restart, the import starts again
     /// and known names keep their cookies.
-    private var imports: [NodeID: Import] = [:]
+    var imports: [NodeID: Import] = [:]
     private var objects: [NodeID: Known] = [:]
 
     /// What is needed to ask main about an object and to check its answer.
@@ -33,19 +33,8 @@ final class RemoteImage {
         let attributes: NFS3.Attributes?
     }
 
-    private struct Import {
-        var cookie: UInt64 = 0
-        var verifier: UInt64 = 0
-        /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
-        var isPlain = false
-    }
-
     /// Objects of main whose handles are in memory; all are in the image database.
     private static let objectsMaximum = 16_384
-    private static let importsMaximum = 256
-    private static let listingBytes: UInt32 = 64 << 10
-    /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
-    private static let lookupsMaximum = 32
 
     init(
         client: NFSClient, image: ImageStore, counters: Counters,
@@ -67,8 +56,8 @@ final class RemoteImage {
         switch fetch {
         case .lookup(let directory, let name):
             withHandle(directory, fail: { then(.failed($0)) }) { handle, again in
-                self.lookup(handle, NFS3.Filename(name)) { outcome in
-                    if case .failed(.stale) = outcome, again() { return }
+                self.lookup(NFS3.Filename(name), in: handle, of: directory) { outcome in
+                    if case .failed(let status) = outcome, status.isLostHandle, again() { return }
                     then(outcome)
                 }
             }
@@ -81,7 +70,7 @@ final class RemoteImage {
                     switch result {
                     case .success(.ok(let ok)): then(.target(ok.data.bytes))
                     case .success(.failure(let status, _)):
-                        if status == .stale, again() { return }
+                        if status.isLostHandle, again() { return }
                         then(.failed(status))
                     case .failure(let failure): then(.failed(failure.status))
                     }
@@ -97,10 +86,11 @@ final class RemoteImage {
     // MARK: Calls
 
     /// Makes a call; a transport failure is JUKEBOX, for which the client waits and tries again.
-    private func call<Arguments: XDREncodable, Result: XDRDecodable>(
-        _ procedure: NFS3.Procedure, _ arguments: Arguments, _: Result.Type,
-        as credential: RPC.Credential? = nil,
-        then: @escaping (Swift.Result<Result, MainSource.ReadFailure>) -> Void
+    /// - Parameter object: what main may refuse to open to us; its owner then makes the call once more.
+    func call<Arguments: XDREncodable, OK: XDRDecodable, Failure: XDRDecodable>(
+        _ procedure: NFS3.Procedure, _ arguments: Arguments, _ type: NFS3.Outcome<OK, Failure>.Type,
+        on object: NodeID? = nil, as credential: RPC.Credential? = nil,
+        then: @escaping (Result<NFS3.Outcome<OK, Failure>, MainSource.ReadFailure>) -> Void
     ) {
         send(procedure, arguments, as: credential) { reply in
             switch reply {
@@ -108,7 +98,14 @@ final class RemoteImage {
             case .success(let reply):
                 var decoder = Decoder(reply.buffer.readableBytesSpan, at: reply.resultsOffset)
                 do {
-                    then(.success(try Result(from: &decoder)))
+                    let result = try NFS3.Outcome<OK, Failure>(from: &decoder)
+                    if result.status == .acces, let object,
+                        let owner = self.credential(for: object, refused: credential)
+                    {
+                        self.call(procedure, arguments, type, on: object, as: owner, then: then)
+                    } else {
+                        then(.success(result))
+                    }
                 } catch {
                     self.onEvent("main's reply to \(procedure.name) is malformed: \(error)")
                     then(.failure(MainSource.ReadFailure(status: .io)))
@@ -134,6 +131,21 @@ final class RemoteImage {
                 then(.failure(MainSource.ReadFailure(status: .jukebox)))
             }
         }
+    }
+
+    /// Who may still be let in where a credential was refused: the object's owner, since main may
+    /// take root for nobody.
+    /// - Parameter refused: nil for the configured one.
+    /// - Returns: nil when there is nobody left to try; the reason is an event then.
+    private func credential(for id: NodeID, refused: RPC.Credential?) -> RPC.Credential? {
+        let known = objects[id]?.attributes ?? image.attributes(of: id)
+        if refused == nil, let known {
+            let owner = RPC.Credential.sys(RPC.AuthSys(uid: known.uid, gid: known.gid))
+            if owner != credential { return owner }
+        }
+        let path = String(decoding: image.path(of: id) ?? [], as: UTF8.self)
+        onEvent("main squashes root: /\(path) cannot be read; export with no_root_squash")
+        return nil
     }
 
     // MARK: Handles
@@ -185,7 +197,7 @@ final class RemoteImage {
             switch found {
             case .failure(let failure): then(.failure(failure))
             case .success(let directory):
-                self.lookup(directory, NFS3.Filename(name)) { result in
+                self.lookup(NFS3.Filename(name), in: directory, of: parent) { result in
                     guard case .entry(let entry?) = result, let handle = entry.handle,
                         let known = self.image.attributes(of: id)
                     else {
@@ -223,12 +235,13 @@ final class RemoteImage {
     // MARK: Names
 
     /// LOOKUP, and GETATTR where LOOKUP left the attributes out.
-    private func lookup(
-        _ directory: NFS3.FileHandle, _ name: NFS3.Filename,
+    func lookup(
+        _ name: NFS3.Filename, in directory: NFS3.FileHandle, of id: NodeID,
         then: @escaping (FetchResult) -> Void
     ) {
-        let what = NFS3.DirectoryOperation(directory: directory, name: name)
-        call(.lookup, NFS3.Lookup.Arguments(what: what), NFS3.Lookup.Result.self) { result in
+        let arguments = NFS3.Lookup.Arguments(
+            what: NFS3.DirectoryOperation(directory: directory, name: name))
+        call(.lookup, arguments, NFS3.Lookup.Result.self, on: id) { result in
             switch result {
             case .failure(let failure): then(.failed(failure.status))
             case .success(.failure(.noent, _)): then(.entry(nil))
@@ -251,155 +264,6 @@ final class RemoteImage {
             case .success(.ok(let ok)):
                 then(.entry(MainEntry(attributes: ok.attributes, handle: handle)))
             }
-        }
-    }
-
-    // MARK: Listings
-
-    private func list(
-        _ directory: NodeID, _ handle: NFS3.FileHandle, _ again: @escaping () -> Bool,
-        _ then: @escaping (FetchResult) -> Void
-    ) {
-        let state = imports[directory] ?? Import()
-        guard !state.isPlain else {
-            listPlain(directory, handle, state, again, then)
-            return
-        }
-        let arguments = NFS3.Readdirplus.Arguments(
-            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier,
-            dircount: Self.listingBytes, maxcount: Self.listingBytes)
-        call(.readdirplus, arguments, NFS3.Readdirplus.Result.self) { result in
-            switch result {
-            case .failure(let failure): then(.failed(failure.status))
-            case .success(.failure(.notSupp, _)):
-                self.setImport(directory, Import(isPlain: true))
-                self.list(directory, handle, again, then)
-            case .success(.failure(let status, _)):
-                self.listingFailed(directory, state, status, again, then)
-            case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
-                    self.onEvent("main sent an empty page of a listing that has not ended")
-                    then(.failed(.io))
-                    return
-                }
-                self.setImport(
-                    directory,
-                    ok.eof ? nil : Import(cookie: last, verifier: ok.cookieVerifier))
-                let listed = ok.entries.map { entry in
-                    Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
-                }
-                self.complete(listed, in: handle, isLast: ok.eof, then)
-            }
-        }
-    }
-
-    private func listPlain(
-        _ directory: NodeID, _ handle: NFS3.FileHandle, _ state: Import,
-        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
-    ) {
-        let arguments = NFS3.Readdir.Arguments(
-            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier, count: 8192)
-        call(.readdir, arguments, NFS3.Readdir.Result.self) { result in
-            switch result {
-            case .failure(let failure): then(.failed(failure.status))
-            case .success(.failure(let status, _)):
-                self.listingFailed(directory, state, status, again, then)
-            case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
-                    self.onEvent("main sent an empty page of a listing that has not ended")
-                    then(.failed(.io))
-                    return
-                }
-                self.setImport(
-                    directory,
-                    ok.eof
-                        ? nil
-                        : Import(cookie: last, verifier: ok.cookieVerifier, isPlain: true))
-                let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
-                self.complete(listed, in: handle, isLast: ok.eof, then)
-            }
-        }
-    }
-
-    /// A cookie that main no longer takes starts the import again; STALE asks for a new handle.
-    private func listingFailed(
-        _ directory: NodeID, _ state: Import, _ status: NFS3.Status,
-        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
-    ) {
-        let mayRestart = status == .badCookie && state.cookie != 0 || status == .stale
-        setImport(directory, nil)
-        if mayRestart, again() { return }
-        then(.failed(status))
-    }
-
-    private func setImport(_ directory: NodeID, _ state: Import?) {
-        if state != nil, imports[directory] == nil, imports.count >= Self.importsMaximum,
-            let other = imports.keys.first
-        {
-            imports[other] = nil
-        }
-        imports[directory] = state
-    }
-
-    private struct Listed {
-        let name: NFS3.Filename
-        var attributes: NFS3.Attributes?
-        var handle: NFS3.FileHandle?
-    }
-
-    /// Looks up what the listing left out, a few names at a time, and hands the page over.
-    private func complete(
-        _ listed: [Listed], in directory: NFS3.FileHandle, isLast: Bool,
-        _ then: @escaping (FetchResult) -> Void
-    ) {
-        let dots: [[UInt8]] = [[46], [46, 46]]
-        let page = Page(listed.filter { !dots.contains($0.name.bytes) })
-        func step() {
-            while page.next < page.listed.count, page.underWay < Self.lookupsMaximum {
-                let index = page.next
-                page.next += 1
-                let item = page.listed[index]
-                if let attributes = item.attributes, item.handle != nil {
-                    page.entries[index] = MainEntry(attributes: attributes, handle: item.handle)
-                    continue
-                }
-                page.underWay += 1
-                lookup(directory, item.name) { result in
-                    page.underWay -= 1
-                    switch result {
-                    case .entry(let entry): page.entries[index] = entry
-                    case .failed(let status): page.failure = status
-                    case .page, .target: page.failure = .serverFault
-                    }
-                    step()
-                }
-            }
-            guard page.underWay == 0, page.next == page.listed.count, !page.isDone else { return }
-            page.isDone = true
-            if let failure = page.failure {
-                then(.failed(failure))
-                return
-            }
-            let entries = zip(page.listed, page.entries).compactMap { item, entry in
-                entry.map { (name: item.name.bytes, entry: $0) }
-            }
-            then(.page(entries, isLast: isLast))
-        }
-        step()
-    }
-
-    /// A page of a listing on its way to being complete.
-    private final class Page {
-        let listed: [Listed]
-        var entries: [MainEntry?]
-        var next = 0
-        var underWay = 0
-        var failure: NFS3.Status?
-        var isDone = false
-
-        init(_ listed: [Listed]) {
-            self.listed = listed
-            entries = Array(repeating: nil, count: listed.count)
         }
     }
 
@@ -447,19 +311,14 @@ final class RemoteImage {
         }
         let known = objects[id]?.attributes ?? image.attributes(of: id)
         switch result {
-        case .failure(.stale, _):
+        case .failure(let status, _) where status.isLostHandle:
             if !again() { fail(.stale) }
-        case .failure(.acces, _) where credential == nil:
-            // Root may be squashed there: the object's owner may still read it.
-            guard let known else { return fail(.acces) }
-            let owner = RPC.Credential.sys(RPC.AuthSys(uid: known.uid, gid: known.gid))
+        case .failure(.acces, _):
+            guard let owner = self.credential(for: id, refused: credential) else {
+                return fail(.acces)
+            }
             read(id, range, have: have, as: owner, then: then)
         case .failure(let status, _):
-            if status == .acces {
-                onEvent(
-                    "main squashes root: \(String(decoding: image.path(of: id) ?? [], as: UTF8.self)) cannot be read; export with no_root_squash"
-                )
-            }
             fail(status)
         case .ok(let ok):
             if let attributes = ok.attributes, let known, !known.isSameObject(as: attributes) {
@@ -486,4 +345,9 @@ final class RemoteImage {
             }
         }
     }
+}
+
+extension NFS3.Status {
+    /// Main does not know the handle any more; a server may call one of its earlier life malformed.
+    var isLostHandle: Bool { self == .stale || self == .badHandle }
 }

@@ -1,0 +1,165 @@
+import NFSProtocol
+import ROWCore
+
+/// The listing of main's directories: READDIRPLUS, or READDIR and LOOKUP where there is none.
+extension RemoteImage {
+    /// How far the listing of a directory has come.
+    struct Import {
+        var cookie: UInt64 = 0
+        var verifier: UInt64 = 0
+        /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
+        var isPlain = false
+    }
+
+    private static let importsMaximum = 256
+    private static let listingBytes: UInt32 = 64 << 10
+    /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
+    private static let lookupsMaximum = 32
+
+    func list(
+        _ directory: NodeID, _ handle: NFS3.FileHandle, _ again: @escaping () -> Bool,
+        _ then: @escaping (FetchResult) -> Void
+    ) {
+        let state = imports[directory] ?? Import()
+        guard !state.isPlain else {
+            listPlain(directory, handle, state, again, then)
+            return
+        }
+        let arguments = NFS3.Readdirplus.Arguments(
+            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier,
+            dircount: Self.listingBytes, maxcount: Self.listingBytes)
+        call(.readdirplus, arguments, NFS3.Readdirplus.Result.self, on: directory) { result in
+            switch result {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(.notSupp, _)):
+                self.setImport(directory, Import(isPlain: true))
+                self.list(directory, handle, again, then)
+            case .success(.failure(let status, _)):
+                self.listingFailed(directory, state, status, again, then)
+            case .success(.ok(let ok)):
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
+                    self.onEvent("main sent an empty page of a listing that has not ended")
+                    then(.failed(.io))
+                    return
+                }
+                self.setImport(
+                    directory,
+                    ok.eof ? nil : Import(cookie: last, verifier: ok.cookieVerifier))
+                let listed = ok.entries.map { entry in
+                    Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
+                }
+                self.complete(listed, in: handle, of: directory, isLast: ok.eof, then)
+            }
+        }
+    }
+
+    private func listPlain(
+        _ directory: NodeID, _ handle: NFS3.FileHandle, _ state: Import,
+        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+    ) {
+        let arguments = NFS3.Readdir.Arguments(
+            directory: handle, cookie: state.cookie, cookieVerifier: state.verifier, count: 8192)
+        call(.readdir, arguments, NFS3.Readdir.Result.self, on: directory) { result in
+            switch result {
+            case .failure(let failure): then(.failed(failure.status))
+            case .success(.failure(let status, _)):
+                self.listingFailed(directory, state, status, again, then)
+            case .success(.ok(let ok)):
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
+                    self.onEvent("main sent an empty page of a listing that has not ended")
+                    then(.failed(.io))
+                    return
+                }
+                self.setImport(
+                    directory,
+                    ok.eof
+                        ? nil
+                        : Import(cookie: last, verifier: ok.cookieVerifier, isPlain: true))
+                let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
+                self.complete(listed, in: handle, of: directory, isLast: ok.eof, then)
+            }
+        }
+    }
+
+    /// A cookie that main no longer takes starts the import again; STALE asks for a new handle.
+    private func listingFailed(
+        _ directory: NodeID, _ state: Import, _ status: NFS3.Status,
+        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+    ) {
+        let mayRestart = status == .badCookie && state.cookie != 0 || status.isLostHandle
+        setImport(directory, nil)
+        if mayRestart, again() { return }
+        then(.failed(status))
+    }
+
+    private func setImport(_ directory: NodeID, _ state: Import?) {
+        if state != nil, imports[directory] == nil, imports.count >= Self.importsMaximum,
+            let other = imports.keys.first
+        {
+            imports[other] = nil
+        }
+        imports[directory] = state
+    }
+
+    private struct Listed {
+        let name: NFS3.Filename
+        var attributes: NFS3.Attributes?
+        var handle: NFS3.FileHandle?
+    }
+
+    /// Looks up what the listing left out, a few names at a time, and hands the page over.
+    private func complete(
+        _ listed: [Listed], in directory: NFS3.FileHandle, of id: NodeID, isLast: Bool,
+        _ then: @escaping (FetchResult) -> Void
+    ) {
+        let dots: [[UInt8]] = [[46], [46, 46]]
+        let page = Page(listed.filter { !dots.contains($0.name.bytes) })
+        func step() {
+            while page.next < page.listed.count, page.underWay < Self.lookupsMaximum {
+                let index = page.next
+                page.next += 1
+                let item = page.listed[index]
+                if let attributes = item.attributes, item.handle != nil {
+                    page.entries[index] = MainEntry(attributes: attributes, handle: item.handle)
+                    continue
+                }
+                page.underWay += 1
+                lookup(item.name, in: directory, of: id) { result in
+                    page.underWay -= 1
+                    switch result {
+                    case .entry(let entry): page.entries[index] = entry
+                    case .failed(let status): page.failure = status
+                    case .page, .target: page.failure = .serverFault
+                    }
+                    step()
+                }
+            }
+            guard page.underWay == 0, page.next == page.listed.count, !page.isDone else { return }
+            page.isDone = true
+            if let failure = page.failure {
+                then(.failed(failure))
+                return
+            }
+            let entries = zip(page.listed, page.entries).compactMap { item, entry in
+                entry.map { (name: item.name.bytes, entry: $0) }
+            }
+            then(.page(entries, isLast: isLast))
+        }
+        step()
+    }
+
+    /// A page of a listing on its way to being complete.
+    private final class Page {
+        let listed: [Listed]
+        var entries: [MainEntry?]
+        var next = 0
+        var underWay = 0
+        var failure: NFS3.Status?
+        var isDone = false
+
+        init(_ listed: [Listed]) {
+            self.listed = listed
+            entries = Array(repeating: nil, count: listed.count)
+        }
+    }
+}
