@@ -6,20 +6,21 @@ import NFSProtocol
 struct Listing {
     let client: NFSClient
     let directory: NFS3.FileHandle
-    let withAttributes: Bool
+    /// READDIRPLUS or READDIR.
+    let procedure: NFS3.Procedure
     var isAtEnd = false
     private var cookie: UInt64 = 0
     private var verifier: UInt64 = 0
 
-    init(client: NFSClient, directory: NFS3.FileHandle, withAttributes: Bool) {
+    init(client: NFSClient, directory: NFS3.FileHandle, procedure: NFS3.Procedure) {
         self.client = client
         self.directory = directory
-        self.withAttributes = withAttributes
+        self.procedure = procedure
     }
 
     /// The names of the next page.
     mutating func next() async throws -> [String] {
-        if withAttributes {
+        if procedure == .readdirplus {
             let result = try await client.readdirplus(
                 directory, cookie: cookie, cookieVerifier: verifier, dircount: 32768,
                 maxcount: 32768)

@@ -68,7 +68,7 @@ extension Integration {
         private func entries(
             of directory: NFS3.FileHandle, _ client: NFSClient
         ) async throws -> [String] {
-            var listing = Listing(client: client, directory: directory, withAttributes: true)
+            var listing = Listing(client: client, directory: directory, procedure: .readdirplus)
             var names: [String] = []
             while !listing.isAtEnd { names += try await listing.next() }
             return names.filter { $0 != "." && $0 != ".." }
