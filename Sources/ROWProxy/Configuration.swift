@@ -102,13 +102,15 @@ extension Proxy {
             where !Self.isLoopback(host) && allow.isEmpty {
                 throw ConfigurationError(
                     message:
-                        "listening on \(host) lets other machines in: say which with --allow ADDRESS/BITS, or listen on 127.0.0.1"
+                        "listening on \(host) lets other machines in: say which with "
+                        + "--allow ADDRESS/BITS, or listen on 127.0.0.1"
                 )
             }
             if registers, portmap != nil {
                 throw ConfigurationError(
                     message:
-                        "--portmap answers in place of rpcbind and --register asks it: give one of them"
+                        "--portmap answers in place of rpcbind and --register asks it: "
+                        + "give one of them"
                 )
             }
         }

@@ -115,7 +115,9 @@ final class ImageLoop {
                         then(
                             StateError(
                                 .io,
-                                "the image database was lost, and main answers \(status) for \(text), which the session \(session.name) changed; start again when main can be reached"
+                                "the image database was lost, and main answers \(status) "
+                                    + "for \(text), which the session \(session.name) changed; "
+                                    + "start again when main can be reached"
                             ))
                     } else {
                         self.recover(session, remaining, then)

@@ -46,7 +46,9 @@ struct PortmapResponder: Sendable {
         } catch {
             throw StateError(
                 .io,
-                "cannot answer for the port mapper on \(host):\(port): \(error); where a port mapper runs already use --register in place of --portmap; ports below 1024 need root"
+                "cannot answer for the port mapper on \(host):\(port): \(error); where a "
+                    + "port mapper runs already use --register in place of --portmap; ports "
+                    + "below 1024 need root"
             )
         }
     }

@@ -147,7 +147,8 @@ public final class Proxy: Sendable {
             case let host: host
             }
         return
-            "mount -t nfs -o vers=3,proto=tcp,nolock,port=\(port),mountport=\(port) \(host):/\(configuration.session) DIR"
+            "mount -t nfs -o vers=3,proto=tcp,nolock,port=\(port),mountport=\(port) "
+            + "\(host):/\(configuration.session) DIR"
     }
 
     private static func open(
@@ -203,7 +204,8 @@ public final class Proxy: Sendable {
         } catch {
             throw StateError(
                 .io,
-                "cannot listen on \(configuration.host):\(configuration.port): \(error); choose another --listen address or port 0"
+                "cannot listen on \(configuration.host):\(configuration.port): \(error); "
+                    + "choose another --listen address or port 0"
             )
         }
     }

@@ -52,14 +52,16 @@ struct RPCBind: Sendable {
         if holder != 0 {
             return StateError(
                 .io,
-                "rpcbind has \(what) registered for port \(holder) already; stop that server, or run without --register"
+                "rpcbind has \(what) registered for port \(holder) already; stop that "
+                    + "server, or run without --register"
             )
         }
         // A port mapper lists itself, so the answer tells whether there is one.
         guard port(of: Service(program: 100_000, version: 2)) != 0 else {
             return StateError(
                 .io,
-                "no rpcbind answers on this machine, so nothing can be registered; start it, or use --portmap to answer in its place"
+                "no rpcbind answers on this machine, so nothing can be registered; start "
+                    + "it, or use --portmap to answer in its place"
             )
         }
         return StateError(

@@ -59,7 +59,8 @@ public struct StateDirectory: Sendable {
         else {
             throw StateError(
                 .invalidName,
-                "'\(name)' cannot be a session's name: use 1 to 64 letters, digits, '.', '_' and '-', not starting with '.' or '-'"
+                "'\(name)' cannot be a session's name: use 1 to 64 letters, digits, '.', "
+                    + "'_' and '-', not starting with '.' or '-'"
             )
         }
     }

@@ -40,7 +40,8 @@ struct List: ParsableCommand {
         }
         for entry in entries {
             print(
-                "\(entry.session)\t\(entry.state)\t\(entry.changedFiles) files\t\(entry.storedBytes) bytes\t\(entry.image)"
+                "\(entry.session)\t\(entry.state)\t\(entry.changedFiles) "
+                    + "files\t\(entry.storedBytes) bytes\t\(entry.image)"
             )
         }
     }

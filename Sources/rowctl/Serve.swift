@@ -20,7 +20,8 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help:
-            "strict: acknowledged changes survive a power failure; relaxed: they survive the end of the process."
+            "strict: acknowledged changes survive a power failure; relaxed: they survive "
+            + "the end of the process."
     )
     var durability = Proxy.Durability.strict
 

@@ -38,7 +38,8 @@ extension SessionStatus {
             "session     \(session) (\(state), \(durability))",
             "image       \(image)",
             "uptime      \(Int(uptimeSeconds)) s",
-            "changed     \(changed.files) files, \(changed.blocks) blocks, \(bytes.shadowStored) bytes stored",
+            "changed     \(changed.files) files, \(changed.blocks) blocks, "
+                + "\(bytes.shadowStored) bytes stored",
             "from main   \(bytes.fromMain) bytes",
             "clients     \(bytes.toClient) bytes out, \(bytes.fromClient) bytes in",
             "nodes       \(handles) in memory",
