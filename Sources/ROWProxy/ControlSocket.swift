@@ -19,8 +19,12 @@ enum ControlSocket {
         unlink(directory.appending(name).string)
         do {
             let channel = try await ServerBootstrap(group: loop)
+                .serverChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+                }
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        try channel.closeOnExec()
                         try channel.pipeline.syncOperations.addHandler(
                             ControlHandler(imageLoop: imageLoop.value, session: session))
                     }

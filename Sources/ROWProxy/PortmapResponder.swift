@@ -17,6 +17,9 @@ struct PortmapResponder: Sendable {
         do {
             // UDP first: with port 0 both get the port that this one finds.
             let datagrams = try await DatagramBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+                }
                 .bind(host: host, port: port).get()
             let bound = datagrams.localAddress?.port ?? port
             let service = PortmapService(port: servicePort, portmapPort: bound)
@@ -27,8 +30,12 @@ struct PortmapResponder: Sendable {
                 }.get()
                 let stream = try await ServerBootstrap(group: loop)
                     .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                    .serverChannelInitializer { channel in
+                        channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+                    }
                     .childChannelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
+                            try channel.closeOnExec()
                             guard admission.admits(ClientAddress(channel.remoteAddress)) else {
                                 throw RPCServer.Refusal.notAllowed
                             }

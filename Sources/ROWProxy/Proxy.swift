@@ -181,6 +181,9 @@ public final class Proxy: Sendable {
             return try await ServerBootstrap(group: loop)
                 .serverChannelOption(.backlog, value: 128)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
+                }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(
                     .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 512 << 10)
@@ -194,6 +197,7 @@ public final class Proxy: Sendable {
                         if let congestionControl {
                             CongestionControl.set(congestionControl, of: channel)
                         }
+                        try channel.closeOnExec()
                         let server = imageLoop.value.server
                         try server.admit(channel.remoteAddress)
                         try channel.pipeline.syncOperations.addHandler(

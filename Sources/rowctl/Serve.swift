@@ -19,10 +19,9 @@ struct Serve: AsyncParsableCommand {
     var session: String
 
     @Option(
-        help:
-            "strict: acknowledged changes survive a power failure; relaxed: they survive "
-            + "the end of the process."
-    )
+        help: ArgumentHelp(
+            "What acknowledged changes survive.",
+            discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
 
     @OptionGroup var network: NetworkOptions

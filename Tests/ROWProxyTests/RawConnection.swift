@@ -52,7 +52,11 @@ final class RawConnection: Sendable {
     /// Takes replies from now on.
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
 
-    func close() async throws { try await channel.close().get() }
+    /// Closes it, if the server has not done so.
+    func close() async throws {
+        channel.close(promise: nil)
+        try await channel.closeFuture.get()
+    }
 
     /// The next reply without its record mark; nil when the server closed the connection.
     func next(within limit: Duration = .seconds(20)) async throws -> [UInt8]? {
