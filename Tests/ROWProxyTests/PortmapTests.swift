@@ -12,7 +12,9 @@ import XDR
 /// The port mapper's questions, answered over UDP and TCP (RFC 1833 §3).
 @Suite struct PortmapTests {
     private func serve() async throws -> (Served, Int) {
-        let served = try await Served.directory { $0.portmap = Proxy.PortmapAddress(port: 0) }
+        let served = try await Served.directory {
+            $0.portmap = Proxy.PortmapAddress(port: LoopbackPort.free())
+        }
         return (served, try #require(served.proxy.portmapPort))
     }
 

@@ -40,7 +40,7 @@ final class Served: Sendable {
     ) async throws -> Served {
         let url = try NFSURL(main.export.url)
         return try await start(.server(url), in: folder ?? TemporaryDirectory("rowfs-proxy")) {
-            $0.mainTimeout = .milliseconds(300)
+            $0.mainTimeout = .seconds(1)
             configure(&$0)
         }
     }
@@ -108,11 +108,15 @@ final class Served: Sendable {
         return try await Self.start(configuration, in: folder)
     }
 
-    /// The handle at a path, looked up name by name.
+    /// The handle at a path, looked up name by name, with a client's patience.
     func handle(_ path: String) async throws -> NFS3.FileHandle {
         var handle = root
         for name in path.split(separator: "/") {
-            handle = try await client.lookup(NFS3.Filename(String(name)), in: handle).success.object
+            let directory = handle
+            handle = try await poll(for: "answer other than JUKEBOX", within: .seconds(30)) {
+                let result = try await client.lookup(NFS3.Filename(String(name)), in: directory)
+                return result.status == .jukebox ? nil : try result.success.object
+            }
         }
         return handle
     }
