@@ -19,7 +19,7 @@ public final class ImageStore {
     /// What happened that an operator should know.
     public var onEvent: (String) -> Void = { _ in }
 
-    private let writer: Writer
+    let writer: Writer
     private let reader: RowReader
     private let selectNode: RowStatement
     private let selectChild: RowStatement
@@ -84,7 +84,6 @@ public final class ImageStore {
         let queue = try StateDatabase.open(
             path: path.string, isDurable: isDurable, migrator: ImageSchema.migrator)
         try directory.sync()
-        writer = Writer(queue: queue, loop: loop)
         self.source = source
         do {
             let opened = try queue.write { db in try Self.open(db, source: source) }
@@ -111,6 +110,7 @@ public final class ImageStore {
             throw StateError(.unreadable, "cannot use \(path): \(error)")
         }
         reader = try RowReader(path: path.string)
+        writer = Writer(queue: queue, reader: reader, loop: loop)
         selectNode = try reader.prepare("SELECT \(ImageRecord.columns) FROM node n WHERE n.id = ?")
         selectChild = try reader.prepare("SELECT child FROM dentry WHERE parent = ? AND name = ?")
         selectEntries = try reader.prepare(
@@ -411,11 +411,7 @@ public final class ImageStore {
     }
 
     /// Closes the database; nothing may be in flight.
-    public func close() {
-        // A held read would keep the log from being let go of.
-        reader.invalidate()
-        writer.close()
-    }
+    public func close() { writer.close() }
 
     private static func insert(_ row: Row, into db: GRDB.Database) throws {
         func run(_ sql: String, _ arguments: StatementArguments) throws {

@@ -432,7 +432,6 @@ public final class SessionState {
     /// may be called afterwards.
     public func close() {
         openFiles.removeAll()
-        store.reader.invalidate()
         store.writer.close()
     }
 

@@ -58,8 +58,8 @@ final class SessionStore {
             throw StateError(.unreadable, "cannot use \(path): \(error)")
         }
         try directory.sync()
-        writer = Writer(queue: queue, loop: loop)
         reader = try RowReader(path: path)
+        writer = Writer(queue: queue, reader: reader, loop: loop)
         selectNode = try reader.prepare(
             """
             SELECT flags, parent, verifier, target, type, mode, nlink, uid, gid, size, used, major,
@@ -80,6 +80,7 @@ final class SessionStore {
             "SELECT block, ranges FROM partial WHERE node = ? AND layer = 0")
         selectTotals = try reader.prepare(
             "SELECT count(*), sum(blocks), sum(allocated) FROM content")
+        try sweepShadow()
     }
 
     private static func identity(

@@ -17,6 +17,8 @@ enum StateDatabase {
                 try db.execute(sql: "PRAGMA journal_mode = WAL")
                 try db.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")")
                 try db.execute(sql: "PRAGMA foreign_keys = OFF")
+                // The log is cut to this when it starts afresh (see Writer).
+                try db.execute(sql: "PRAGMA journal_size_limit = \(4 << 20)")
             }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             let isTooNew = try queue.read { db in try migrator.hasBeenSuperseded(db) }

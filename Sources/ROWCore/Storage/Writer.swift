@@ -1,4 +1,6 @@
+import CLinux
 import GRDB
+import Glibc
 
 /// Runs a closure on the thread that owns the loop-confined state. The shell supplies it.
 public typealias LoopExecutor = @Sendable (@escaping @Sendable () -> Void) -> Void
@@ -10,24 +12,58 @@ struct Confined<Value>: @unchecked Sendable {
     let value: Value
 }
 
-/// The one writer of a database. Transactions run on its own thread, in order; the outcome comes back
-/// on the loop.
-final class Writer: Sendable {
+/// The one writer of a database. Transactions run on its own thread; the outcome comes back on the
+/// loop, to which this object is confined.
+///
+/// It also keeps the write-ahead log short. SQLite starts the log afresh only when all of it is in the
+/// database and no reader needs it, and the loop's reader nearly always holds a snapshot: so now and
+/// then a commit waits while the log is taken over and the reader lets go.
+final class Writer {
     private let queue: DatabaseQueue
+    private let reader: RowReader
     private let loop: LoopExecutor
+    private var isLogLong = false
 
-    init(queue: DatabaseQueue, loop: @escaping LoopExecutor) {
+    private static let logBytesMaximum: UInt64 = 8 << 20
+
+    /// - Parameter reader: the loop's reader of the same database.
+    init(queue: DatabaseQueue, reader: RowReader, loop: @escaping LoopExecutor) {
         self.queue = queue
+        self.reader = reader
         self.loop = loop
     }
 
+    /// One at a time: the next may begin when `then` has been called.
     /// - Parameter before: runs ahead of the transaction, on the writer's thread (syncing data).
     func commit(
         before: @escaping @Sendable () throws -> Void = {},
         _ body: @escaping @Sendable (Database) throws -> Void,
         then: @escaping @Sendable ((any Error)?) -> Void
     ) {
+        guard isLogLong else {
+            transact(before: before, body, then: then)
+            return
+        }
+        isLogLong = false
         let loop = loop
+        let back = Confined(value: self)
+        queue.asyncWriteWithoutTransaction { db in
+            _ = try? db.checkpoint(.passive)
+            loop {
+                back.value.reader.invalidate()
+                back.value.transact(before: before, body, then: then)
+            }
+        }
+    }
+
+    private func transact(
+        before: @escaping @Sendable () throws -> Void,
+        _ body: @escaping @Sendable (Database) throws -> Void,
+        then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
+        let loop = loop
+        let log = queue.path + "-wal"
+        let back = Confined(value: self)
         queue.asyncWriteWithoutTransaction { db in
             var failure: (any Error)?
             do {
@@ -38,7 +74,13 @@ final class Writer: Sendable {
                 }
             } catch { failure = error }
             let outcome = failure
-            loop { then(outcome) }
+            var stat = clinux_stat()
+            let isLong =
+                clinux_fstatat(AT_FDCWD, log, 0, &stat) == 0 && stat.size > Self.logBytesMaximum
+            loop {
+                back.value.isLogLong = isLong
+                then(outcome)
+            }
         }
     }
 
@@ -53,6 +95,8 @@ final class Writer: Sendable {
 
     /// Moves the log into the database and lets go of it.
     func close() {
+        // A read of our own would be waited for.
+        reader.invalidate()
         try? queue.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
         try? queue.close()
     }
