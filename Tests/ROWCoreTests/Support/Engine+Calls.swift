@@ -114,15 +114,23 @@ extension Engine {
         }
     }
 
+    /// The whole listing of a directory, page by page.
+    func entries(
+        _ directory: NodeID, pageCount: Int = 100
+    ) throws -> [SessionState.DirectoryEntry] {
+        var all: [SessionState.DirectoryEntry] = []
+        while true {
+            let (entries, eof) = try page(
+                directory, after: all.last?.cookie ?? 0, count: pageCount)
+            all += entries
+            if eof { return all }
+        }
+    }
+
     /// The names of a directory, without the dots, in order.
     func names(_ directory: NodeID, pageCount: Int = 100) throws -> [String] {
-        var names: [String] = []
-        var cookie: UInt64 = 0
-        while true {
-            let (entries, eof) = try page(directory, after: cookie, count: pageCount)
-            names += entries.map { String(decoding: $0.name, as: UTF8.self) }
-            cookie = entries.last?.cookie ?? cookie
-            if eof { return names.filter { $0 != "." && $0 != ".." }.sorted() }
-        }
+        try entries(directory, pageCount: pageCount)
+            .map { String(decoding: $0.name, as: UTF8.self) }
+            .filter { $0 != "." && $0 != ".." }.sorted()
     }
 }

@@ -100,7 +100,12 @@ final class Engine {
     }
 
     /// Ends as a killed process does: what is in memory is lost. Nothing may be in flight.
-    func crash() { opened = nil }
+    func crash() {
+        // The writers' threads are done with their last commits, so that nothing holds the locks.
+        try? session.store.writer.readNow { _ in }
+        try? image.writer.readNow { _ in }
+        opened = nil
+    }
 
     func restart() throws {
         try close()

@@ -62,7 +62,8 @@ final class PlainMain: TestMain {
     func read(_ id: NodeID, _ range: Range<UInt64>, in store: ImageStore) -> [UInt8] {
         reads.append(range)
         let data = object(id, store)?.data ?? []
-        return Array(data[min(Int(range.lowerBound), data.count)..<min(Int(range.upperBound), data.count)])
+        let range = Int(range.lowerBound)..<Int(range.upperBound)
+        return Array(data[range.clamped(to: 0..<data.count)])
     }
 }
 
