@@ -286,6 +286,8 @@ final class SessionSimulation {
             // Nobody was told of it, so its number may be used.
             if let number = ids.removeValue(forKey: id) { everSeen[number] = nil }
         }
+        // And what was removed may be back.
+        dead.removeAll { number in everSeen[number].map { model.tree.objects[$0] != nil } ?? true }
         engine.crash()
         try engine.open()
         for scan in scans { scan.crashed() }
