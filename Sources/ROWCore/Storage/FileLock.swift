@@ -16,7 +16,7 @@ final class FileLock {
             throw StateError(.io, "cannot open \(path): \(error)")
         }
         guard clinux_flock_exclusive_nonblocking(file.rawValue) == 0 else {
-            try? file.close()
+            // The file is closed by `deinit`, which runs: every property has its value.
             throw StateError(
                 .locked,
                 "\(purpose) is in use by another process (lock \(path)); stop it, or use another session"
