@@ -58,7 +58,7 @@ extension LongWorkload {
         _ script: String, helper: String, _ title: String
     ) async throws -> Guest.Result {
         let sections = SectionTimes()
-        let result = try await Guest(limit: .seconds(500)).run(
+        let result = try await Guest(limit: .seconds(900)).run(
             script, programs: ["sqlite3", helper], hostCommands: ["section": sections.begin])
         _ = sections.begin(["end"])
         print("long script \(title): \(sections.text)")

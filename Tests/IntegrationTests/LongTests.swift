@@ -90,7 +90,7 @@ private final class Restarter: Sendable {
     private let proxy: RowctlProcess
     private let state: String
     private let isStopping = Mutex(false)
-    private static let callsBetween = 1500
+    private static let callsBetween = 3000
 
     init(_ proxy: RowctlProcess, state: String) {
         self.proxy = proxy
@@ -119,7 +119,7 @@ private final class Restarter: Sendable {
 
     /// Waits for the next time to restart; false when there is none any more.
     private func isBusy() async throws -> Bool {
-        try await poll(for: "calls of the client", within: .seconds(500)) {
+        try await poll(for: "calls of the client", within: .seconds(900)) {
             if isStopping.withLock({ $0 }) { return false }
             let calls = try await SessionStatus.read(session: "work", state: state).calls.client
             return calls.values.reduce(0, +) >= Self.callsBetween ? true : nil

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,18 @@ static void write_unlinked(const char *path, const char *text) {
     must(close(file), "close");
 }
 
+// checksum FILE: of all its 64-bit words, which the guest adds up many times faster than an MD5.
+static void checksum(const char *path) {
+    static uint64_t words[8192];
+    uint64_t sum = 0;
+    int file = must(open(path, O_RDONLY), path);
+    ssize_t count;
+    while (memset(words, 0, sizeof words), (count = must(read(file, words, sizeof words), "read")) > 0)
+        for (ssize_t index = 0; index * 8 < count; index++) sum = sum * 0x100000001b3 + words[index];
+    printf("%016llx\n", (unsigned long long)sum);
+    must(close(file), "close");
+}
+
 static const char *outcome(int result) {
     return result >= 0 ? "ok" : errno == EACCES ? "EACCES" : errno == EPERM ? "EPERM" : strerror(errno);
 }
@@ -108,6 +121,7 @@ int main(int count, char **words) {
     else if (count == 4 && !strcmp(verb, "exclusive")) exclusive(words[2], atoi(words[3]));
     else if (count == 4 && !strcmp(verb, "unlinked")) write_unlinked(words[2], words[3]);
     else if (count == 4 && !strcmp(verb, "rename")) must(rename(words[2], words[3]), words[3]);
+    else if (count == 3 && !strcmp(verb, "checksum")) checksum(words[2]);
     else if (count == 3 && !strcmp(verb, "open-all")) open_all(words[2]);
     else if (count == 3 && !strcmp(verb, "socket")) must(mknod(words[2], S_IFSOCK | 0600, 0), words[2]);
     else {
