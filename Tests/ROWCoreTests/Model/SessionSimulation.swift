@@ -41,7 +41,8 @@ final class SessionSimulation {
         } catch {
             let last = trace.suffix(30).joined(separator: "\n  ")
             Issue.record(
-                "\(error) after \(self.count) operations; \(generator.random.note)\n  \(last)\n\(engine.events.suffix(3))"
+                "\(error) after \(self.count) operations; \(generator.random.note)\n"
+                    + "  \(last)\n\(engine.events.suffix(3))"
             )
         }
     }
