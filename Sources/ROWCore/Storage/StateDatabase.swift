@@ -25,7 +25,8 @@ enum StateDatabase {
             guard !isTooNew else {
                 throw StateError(
                     .newerSchema,
-                    "\(path) was written by a newer version of this program; upgrade it, or use another --state directory"
+                    "\(path) was written by a newer version of this program; upgrade it, or use another "
+                        + "--state directory"
                 )
             }
             try migrator.migrate(queue)
@@ -38,7 +39,8 @@ enum StateDatabase {
             guard journal == "wal", level == (isDurable ? 2 : 0) else {
                 throw StateError(
                     .io,
-                    "\(path): SQLite did not take the settings that durability needs (journal \(journal), synchronous \(level))"
+                    "\(path): SQLite did not take the settings that durability needs "
+                        + "(journal \(journal), synchronous \(level))"
                 )
             }
             return queue

@@ -21,6 +21,8 @@ final class SessionSimulation {
     private var dead: [NodeID] = []
     private var scans: [DirectoryScan] = []
     private var isCommitBegun = false
+    /// Operations between two commits, about.
+    private let patience: Int
     private var trace: [String] = []
     /// Operations done.
     private(set) var count = 0
@@ -29,6 +31,7 @@ final class SessionSimulation {
         engine = try Engine(PlainMain(tree), options)
         model = Model(tree)
         generator = OperationGenerator(random)
+        patience = generator.pick([3, 15])
         engine.onCommit = { [unowned self] in model.acknowledge() }
     }
 
@@ -40,9 +43,9 @@ final class SessionSimulation {
             try compareAll()
         } catch {
             let last = trace.suffix(30).joined(separator: "\n  ")
+            let events = engine.events.suffix(3)
             Issue.record(
-                "\(error) after \(self.count) operations; \(generator.random.note)\n"
-                    + "  \(last)\n\(engine.events.suffix(3))"
+                "\(error) after \(self.count) operations; \(generator.random.note)\n  \(last)\n\(events)"
             )
         }
     }
@@ -50,8 +53,8 @@ final class SessionSimulation {
     private func step() throws {
         switch generator.random.below(1000) {
         case 0: try restart()
-        case 1: try crash()
-        case 2..<5: try settle()
+        case 1..<3: try crash()
+        case 3..<5: try settle()
         case 5..<60: try list()
         case 60..<70: try touchTheDead()
         default: try operate()
@@ -93,7 +96,11 @@ final class SessionSimulation {
         }
         bury(known)
         try checkEdited(operation)
-        if generator.chance(3) { try settle() } else if generator.chance(4) { beginCommit() }
+        if generator.chance(patience) {
+            try settle()
+        } else if generator.chance(patience) {
+            beginCommit()
+        }
     }
 
     private func checkBytes(_ operation: Operation, _ bytes: [UInt8]?) throws {
