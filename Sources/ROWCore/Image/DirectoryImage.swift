@@ -151,8 +151,21 @@ public final class DirectoryImage {
     }
 
     private func page(of id: NodeID, _ store: ImageStore) throws(Errno) -> FetchResult {
-        let listing = try listing(of: id, store)
-        return try withDirectory(id, store) { directory throws(Errno) in
+        let listing = try openListing(of: id, store)
+        do {
+            return try page(of: id, listing, store)
+        } catch {
+            // The entries of this page are lost, so the import has to start again.
+            clinux_dir_close(listing)
+            listings[id] = nil
+            throw error
+        }
+    }
+
+    private func page(
+        of id: NodeID, _ listing: OpaquePointer, _ store: ImageStore
+    ) throws(Errno) -> FetchResult {
+        try withDirectory(id, store) { directory throws(Errno) in
             var entries: [(name: [UInt8], entry: MainEntry)] = []
             var buffer = [CChar](repeating: 0, count: 256)
             var ino: UInt64 = 0
@@ -175,7 +188,7 @@ public final class DirectoryImage {
         }
     }
 
-    private func listing(of id: NodeID, _ store: ImageStore) throws(Errno) -> OpaquePointer {
+    private func openListing(of id: NodeID, _ store: ImageStore) throws(Errno) -> OpaquePointer {
         if let listing = listings[id] { return listing }
         if listings.count >= Self.listingsMaximum, let (other, listing) = listings.first {
             // Its import starts again when it is wanted; known names keep their cookies.

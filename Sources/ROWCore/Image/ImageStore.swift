@@ -39,6 +39,10 @@ public final class ImageStore {
     private var lastCookies: [NodeID: UInt64] = [:]
     /// Ids that objects had in a database that is lost, by path: they get them again.
     private var reserved: [[UInt8]: NodeID] = [:]
+    /// Directories of whose listing some pages have come, and those of which a page was lost since:
+    /// these are not complete when the last has come.
+    private var importing: Set<NodeID> = []
+    private var holed: Set<NodeID> = []
     /// Names that main was asked for and does not have; an image never gains any.
     private var absent: Set<NameKey> = []
     private static let absentLimit = 65_536
@@ -258,10 +262,7 @@ public final class ImageStore {
             if absent.count >= Self.absentLimit { absent.removeAll(keepingCapacity: true) }
             absent.insert(NameKey(directory: directory, name: name))
         case (.listing(let directory), .page(let entries, let isLast)):
-            for item in entries {
-                try feedEntry(directory, item.name, item.entry, replica: replica)
-            }
-            if isLast { batch.rows.append(.complete(directory)) }
+            try feedPage(directory, entries, isLast: isLast, replica: replica)
         case (.target(let id), .target(let text)):
             batch.rows.append(.target(id, text))
         case (_, .failed(let status)):
@@ -269,6 +270,24 @@ public final class ImageStore {
         default:
             throw .status(.serverFault)
         }
+    }
+
+    private func feedPage(
+        _ directory: NodeID, _ entries: [(name: [UInt8], entry: MainEntry)], isLast: Bool,
+        replica: Int
+    ) throws(Interrupt) {
+        importing.insert(directory)
+        for item in entries {
+            do {
+                try feedEntry(directory, item.name, item.entry, replica: replica)
+            } catch {
+                holed.insert(directory)
+                throw error
+            }
+        }
+        guard isLast else { return }
+        importing.remove(directory)
+        if holed.remove(directory) == nil { batch.rows.append(.complete(directory)) }
     }
 
     /// Remembers a handle that had to be looked up again.
@@ -393,7 +412,10 @@ public final class ImageStore {
         for link in sealed.links { pendingLinks[link] = nil }
         // The gathering batch may have given out cookies that the database does not show yet.
         if batch.rows.isEmpty { lastCookies.removeAll(keepingCapacity: true) }
-        if let error { onEvent("image database: commit failed: \(error)") }
+        if let error {
+            onEvent("image database: commit failed: \(error)")
+            holed.formUnion(importing)
+        }
         if !batch.waiters.isEmpty {
             // The gathering batch may refer to rows of this one, so it cannot outlive its failure.
             if error == nil { startCommit() } else { failGathering() }
