@@ -61,6 +61,22 @@ import Testing
         #expect(try engine.read(file).bytes == old)
     }
 
+    @Test func aWriteAfterACutWaitsUntilTheCutIsCommitted() throws {
+        _ = try engine.run { session throws(Interrupt) in
+            try session.setAttributes(
+                file, NFS3.SetAttributes(size: 10), guardTime: nil, .root)
+        }
+        // It would write zeros over bytes that are still needed if the cut is taken back.
+        try failing { try engine.write(file, 100, [1], .unstable) }
+        #expect(try engine.read(file).bytes == old)
+        try engine.setSize(file, 10)
+        try engine.store(file, 100, [1])
+        #expect(
+            try engine.read(file).bytes == Array(old[..<10]) + [UInt8](repeating: 0, count: 90) + [
+                1
+            ])
+    }
+
     @Test func aRemovalThatWasNotCommittedKeepsTheData() throws {
         try failing { try engine.remove(.root, "file") }
         #expect(try engine.read(file).bytes == old)

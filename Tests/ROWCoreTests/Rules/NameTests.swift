@@ -186,39 +186,4 @@ import Testing
         #expect(try engine.names(.root) == ["d", "empty", "f"])
         #expect(try engine.names(d) == ["e", "file"])
     }
-
-    // MARK: Listings
-
-    @Test func removingWhileListingLosesAndRepeatsNothing() throws {
-        var tree = PlainTree()
-        for index in 0..<50 { tree.make("main\(index)") }
-        let engine = try Engine(PlainMain(tree, pageCount: 7))
-        for index in 0..<50 { try engine.create(.root, "new\(index)") }
-        var removed: [String] = []
-        var cookie: UInt64 = 0
-        while true {
-            let (entries, eof) = try engine.page(.root, after: cookie, count: 6)
-            for entry in entries {
-                cookie = entry.cookie
-                let name = String(decoding: entry.name, as: UTF8.self)
-                guard name != ".", name != ".." else { continue }
-                try engine.remove(.root, name)
-                removed.append(name)
-            }
-            if removed.count % 5 == 0 { try engine.restart() }
-            if eof { break }
-        }
-        #expect(removed.count == 100)
-        #expect(Set(removed).count == 100)
-        #expect(try engine.names(.root).isEmpty)
-    }
-
-    @Test func aCookieThatNobodyGaveOutEndsTheListing() throws {
-        try engine.create(.root, "new")
-        let cookies: [UInt64] = [.max, UInt64(Int64.max), 1 << 63, (1 << 62) + 999]
-        for cookie in cookies {
-            let (entries, eof) = try engine.page(.root, after: cookie, count: 10)
-            #expect(entries.isEmpty && eof, "\(cookie)")
-        }
-    }
 }

@@ -173,6 +173,9 @@ final class Engine {
         onCommit()
     }
 
+    /// Runs what commits send back until something is so.
+    func wait(until isSo: () -> Bool) { queue.run(until: isSo) }
+
     /// Begins a commit and does not wait for it.
     func beginCommit() { session.commit { _ in } }
 

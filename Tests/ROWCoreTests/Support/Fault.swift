@@ -3,15 +3,22 @@ import GRDB
 
 @testable import ROWCore
 
-/// Makes the commits of an engine's session fail, by a trigger in its database.
+/// Makes the commits of an engine's session or image fail, by a trigger in its database.
 struct Fault {
     private let queue: DatabaseQueue
 
-    init(_ engine: Engine) throws {
+    private init(path: String) throws {
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
-        queue = try DatabaseQueue(
-            path: engine.sessionDirectory + "/session.sqlite", configuration: configuration)
+        queue = try DatabaseQueue(path: path, configuration: configuration)
+    }
+
+    init(_ engine: Engine) throws {
+        try self.init(path: engine.sessionDirectory + "/session.sqlite")
+    }
+
+    init(imageOf engine: Engine) throws {
+        try self.init(path: engine.imageDirectory + "/image.sqlite")
     }
 
     func on() throws {
