@@ -23,9 +23,12 @@ guest: setup
 test: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	$(SWIFT) test --skip-build --skip IntegrationTests
-	$(SWIFT) test --skip-build --filter IntegrationTests
+	$(SWIFT) test --skip-build --filter IntegrationTests $(if $(ROWFS_LONG),,$(SLOW))
 
-# The same tests with more rounds, for the random and crash tests that look at ROWFS_LONG.
+# Real clients at work for many minutes: `make test-long` runs them too.
+SLOW = --skip LongTests --skip LargeListingTests --skip MemoryTests
+
+# All tests, with more rounds of the random ones, which look at ROWFS_LONG.
 test-long:
 	ROWFS_LONG=1 $(MAKE) test
 
