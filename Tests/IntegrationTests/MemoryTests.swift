@@ -38,7 +38,7 @@ extension Integration {
             print("rowctl's memory, MiB: idle \(idle >> 20), walked \(after.map { $0 >> 20 })")
             #expect(after[1] <= after[0] + after[0] / 10)
             // 32,768 nodes of some 500 bytes, the databases' page caches and what malloc keeps.
-            #expect(after[1] - idle < 200 << 20)
+            #expect(after[1] - idle < 64 << 20)
             try await proxy.terminate()
             try await main.stop()
         }
