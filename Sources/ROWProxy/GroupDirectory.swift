@@ -53,8 +53,7 @@ final class GroupDirectory {
 
     private func found(_ groups: [UInt32]?, of uid: UInt32) {
         if entries.count >= Self.entriesMaximum { entries.removeAll(keepingCapacity: true) }
-        entries[uid] = Entry(
-            groups: groups.map { GroupList($0.prefix(GroupList.capacity)) }, lookedUp: .now())
+        entries[uid] = Entry(groups: groups.map { GroupList($0) }, lookedUp: .now())
         for then in waiting.removeValue(forKey: uid) ?? [] { then() }
     }
 }

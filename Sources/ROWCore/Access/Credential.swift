@@ -39,40 +39,47 @@ public struct Credential: Sendable, Hashable {
     }
 }
 
-/// Up to 16 supplementary groups, the most that AUTH_SYS carries, stored inline.
+/// Supplementary groups. As many as AUTH_SYS carries are stored inline; users of `--manage-gids` may have
+/// more.
 public struct GroupList: Sendable, Hashable, ExpressibleByArrayLiteral {
-    /// The most groups in a list.
-    public static let capacity = 16
+    /// Groups that need no storage of their own.
+    public static let inlineCapacity = 16
 
     private var storage = InlineArray<16, UInt32>(repeating: 0)
-    /// Groups in the list.
-    public private(set) var count = 0
+    private var inlineCount = 0
+    /// Those beyond ``inlineCapacity``.
+    private var others: [UInt32] = []
 
     public init() {}
 
-    /// - Parameter groups: at most ``capacity`` of them.
     public init(_ groups: some Sequence<UInt32>) {
         for group in groups { append(group) }
     }
 
     public init(arrayLiteral groups: UInt32...) { self.init(groups) }
 
-    /// Adds a group. The list must not be full.
+    /// Groups in the list.
+    public var count: Int { inlineCount + others.count }
+
+    /// Adds a group.
     public mutating func append(_ group: UInt32) {
-        precondition(count < Self.capacity)
-        storage[count] = group
-        count += 1
+        if inlineCount < Self.inlineCapacity {
+            storage[inlineCount] = group
+            inlineCount += 1
+        } else {
+            others.append(group)
+        }
     }
 
     public func contains(_ group: UInt32) -> Bool {
-        for index in 0..<count where storage[index] == group { return true }
-        return false
+        for index in 0..<inlineCount where storage[index] == group { return true }
+        return others.contains(group)
     }
 
     /// - Parameter index: less than ``count``.
     public subscript(index: Int) -> UInt32 {
-        precondition(index < count)
-        return storage[index]
+        if index < inlineCount { return storage[index] }
+        return others[index - Self.inlineCapacity]
     }
 
     public static func == (lhs: GroupList, rhs: GroupList) -> Bool {
@@ -82,6 +89,6 @@ public struct GroupList: Sendable, Hashable, ExpressibleByArrayLiteral {
     }
 
     public func hash(into hasher: inout Hasher) {
-        for index in 0..<count { hasher.combine(storage[index]) }
+        for index in 0..<count { hasher.combine(self[index]) }
     }
 }

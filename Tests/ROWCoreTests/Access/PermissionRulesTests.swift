@@ -20,11 +20,15 @@ func object(
 }
 
 @Suite struct CredentialTests {
-    @Test func groupsAreThePrimaryOneAndUpToSixteenMore() {
-        let many = Credential(uid: 1, gid: 99, groups: GroupList(100..<116))
-        #expect(many.groups.count == GroupList.capacity)
-        #expect(many.isInGroup(99) && many.isInGroup(100) && many.isInGroup(115))
-        #expect(!many.isInGroup(116) && !many.isInGroup(0))
+    @Test(arguments: [0, 1, 16, 17, 400])
+    func groupsAreThePrimaryOneAndAnyNumberMore(count: Int) {
+        let end = UInt32(100 + count)
+        let many = Credential(uid: 1, gid: 99, groups: GroupList(100..<end))
+        #expect(many.groups.count == count)
+        #expect((0..<count).map { many.groups[$0] } == Array(100..<end))
+        #expect(many.isInGroup(99) && (100..<end).allSatisfy { many.isInGroup($0) })
+        #expect(!many.isInGroup(end) && !many.isInGroup(0))
+        #expect(many.squashingRoot() == many)
     }
 
     @Test func equalityIsThatOfTheGroupsInTheList() {
