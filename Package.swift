@@ -58,7 +58,7 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "NFSClient", system,
+                "ROWCore", "ROWProxy", "NFSClient", "CLinux", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

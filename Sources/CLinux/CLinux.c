@@ -9,6 +9,9 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +21,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef PR_SET_IO_FLUSHER
@@ -217,6 +221,50 @@ void clinux_dir_close(clinux_dir *directory) { closedir((DIR *)directory); }
 // MARK: Process
 
 int clinux_set_io_flusher(void) { return outcome(prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0)); }
+
+int clinux_spawn_background(
+    const char *path, char *const *arguments, int output, int errors)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    pid_t pid = 0;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, output, 1);
+    posix_spawn_file_actions_adddup2(&actions, errors, 2);
+    posix_spawn_file_actions_addchdir_np(&actions, "/");
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int code = posix_spawn(&pid, path, &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return code == 0 ? pid : -code;
+}
+
+int clinux_end_process(int pid, int signal_number)
+{
+    int descriptor = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (descriptor < 0)
+        return -errno;
+    int result = 0;
+    if (syscall(SYS_pidfd_send_signal, descriptor, signal_number, NULL, 0) < 0) {
+        result = -errno;
+    } else {
+        struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
+        while (poll(&waiting, 1, -1) < 0 && errno == EINTR) {
+        }
+        // Where it is a child of this process.
+        waitpid(pid, NULL, WNOHANG);
+    }
+    close(descriptor);
+    return result;
+}
 
 int clinux_flock_exclusive_nonblocking(int fd) { return outcome(flock(fd, LOCK_EX | LOCK_NB)); }
 

@@ -45,13 +45,29 @@ public struct NFSClient: Sendable {
         _ url: NFSURL, options: Options = Options(),
         on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
     ) async throws -> NFSClient {
-        let mount = try await MountClient.connect(
-            host: url.host, port: url.mountPort, options: options, on: eventLoop)
-        let mounted = try await mount.mount(Mount.DirectoryPath(url.path))
-        await mount.close()
+        let root = try await rootHandle(of: url, options: options, on: eventLoop)
         return try await connect(
             host: url.host, port: try await nfsPort(of: url, options: options, on: eventLoop),
-            rootHandle: mounted.handle, options: options, on: eventLoop)
+            rootHandle: root, options: options, on: eventLoop)
+    }
+
+    /// Mounts an export, for its root handle alone: a server that was set up anew may know another
+    /// than it did.
+    /// - Throws: ``NFSClientError``; `CancellationError`.
+    public static func rootHandle(
+        of url: NFSURL, options: Options = Options(),
+        on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
+    ) async throws -> NFS3.FileHandle {
+        let mount = try await MountClient.connect(
+            host: url.host, port: url.mountPort, options: options, on: eventLoop)
+        do {
+            let mounted = try await mount.mount(Mount.DirectoryPath(url.path))
+            await mount.close()
+            return mounted.handle
+        } catch {
+            await mount.close()
+            throw error
+        }
     }
 
     /// Connects to an export whose root handle is known already.

@@ -20,7 +20,7 @@ extension Proxy {
         }
     }
 
-    public enum Durability: String, Sendable, CaseIterable {
+    public enum Durability: String, Codable, Sendable, CaseIterable {
         /// What was acknowledged survives a power failure.
         case strict
         /// What was acknowledged survives the end of the process.
@@ -45,6 +45,14 @@ extension Proxy {
             self.host = host
             self.port = port
         }
+    }
+
+    /// What is a session's own among the settings.
+    public struct SessionOptions: Codable, Sendable {
+        public var name: String
+        public var durability: Durability
+        /// No changes: the image itself is exported.
+        public var isReadOnly: Bool
     }
 
     public struct Configuration: Sendable {
@@ -77,6 +85,10 @@ extension Proxy {
             self.image = image
             self.session = session
             self.state = state
+        }
+
+        var sessionOptions: SessionOptions {
+            SessionOptions(name: session, durability: durability, isReadOnly: isReadOnly)
         }
 
         var squashesRoot: Bool {

@@ -5,28 +5,29 @@ import NIOPosix
 import ROWCore
 import SystemPackage
 
-/// The socket by which `rowctl` asks a running session: one line in, one JSON document out. It lies in
-/// the session's directory and is reached without touching the mount, so asking cannot hang on it.
+/// The socket by which `rowctl` asks the process that serves an image: one line of JSON in, one out. It
+/// lies in the image's directory and is reached without touching any mount, so asking cannot hang on one.
 enum ControlSocket {
     static let name = "control.sock"
 
     static func listen(
-        in directory: FilePath, _ imageLoop: NIOLoopBound<ImageLoop>, on loop: any EventLoop
+        in directory: FilePath, _ imageLoop: NIOLoopBound<ImageLoop>,
+        _ answerer: ControlAnswerer, on loop: any EventLoop
     ) async throws -> any Channel {
         let opened = try OpenedDirectory(directory)
-        let session = directory.lastComponent?.string ?? ""
-        // The session is ours (it is locked), so a socket that is there already is a dead one's.
+        // The image is ours (it is locked), so a socket that is there already is a dead one's.
         unlink(directory.appending(name).string)
         do {
             let channel = try await ServerBootstrap(group: loop)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
                 }
+                .childChannelOption(.allowRemoteHalfClosure, value: true)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.closeOnExec()
                         try channel.pipeline.syncOperations.addHandler(
-                            ControlHandler(imageLoop: imageLoop.value, session: session))
+                            ControlHandler(imageLoop: imageLoop.value, answerer))
                     }
                 }
                 .bind(unixDomainSocketPath: opened.path(of: name)).get()
@@ -37,11 +38,12 @@ enum ControlSocket {
         }
     }
 
-    /// Asks a running session.
-    /// - Returns: nil when nobody runs it.
-    static func ask(_ request: String, sessionDirectory: FilePath) throws -> Data? {
-        let opened = try OpenedDirectory(sessionDirectory)
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    /// Asks the process that serves an image.
+    /// - Returns: nil when nobody does.
+    static func ask(_ request: ControlRequest, imageDirectory: FilePath) throws -> ControlAnswer? {
+        guard let opened = try? OpenedDirectory(imageDirectory) else { return nil }
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Errno(rawValue: errno) }
         defer { close(descriptor) }
         var timeout = timeval(tv_sec: 10, tv_usec: 0)
@@ -59,26 +61,28 @@ enum ControlSocket {
             }
         }
         guard code == 0 else { return nil }
-        let line = Array((request + "\n").utf8)
+        let line = Array(try JSONEncoder().encode(request)) + [UInt8(ascii: "\n")]
         guard send(descriptor, line, line.count, Int32(MSG_NOSIGNAL)) == line.count else {
             return nil
         }
         var answer = Data()
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
+        while answer.last != UInt8(ascii: "\n") {
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count == 0 { return answer }
+            // It ended while it was asked.
+            if count == 0 { return nil }
             guard count > 0 else {
                 throw StateError(
-                    .io, "the session's process does not answer on its control socket")
+                    .io, "the process that serves the image does not answer on its control socket")
             }
             answer.append(contentsOf: buffer[0..<count])
         }
+        return try JSONDecoder().decode(ControlAnswer.self, from: answer)
     }
 
     /// A directory held open, so that a path to a socket in it is short however deep it lies (a
     /// socket's path has at most 107 bytes).
-    private struct OpenedDirectory: ~Copyable {
+    struct OpenedDirectory: ~Copyable {
         private let descriptor: SystemPackage.FileDescriptor
 
         init(_ path: FilePath) throws {
@@ -92,40 +96,122 @@ enum ControlSocket {
     }
 }
 
-/// Answers one request, then closes.
+/// What the answers to requests need to know of the process.
+struct ControlAnswerer: Sendable {
+    let network: ControlRequest.Network
+    let host: String
+    let port: Int
+
+    func joined(_ session: String) -> ControlAnswer.Joined {
+        ControlAnswer.Joined(
+            mountCommand: Proxy.mountCommand(host: host, port: port, session: session),
+            host: host, port: port, processID: getpid())
+    }
+
+    /// Why a session with these settings cannot be served here, if so.
+    func refusal(of wanted: ControlRequest.Network) -> String? {
+        network.conflict(with: wanted, port: port, host: host).map {
+            "the image is served by process \(getpid()) on \(host):\(port) already, without \($0): "
+                + "leave that out to join it, or stop it first"
+        }
+    }
+}
+
+/// Answers one request. A session that joined stays until the connection ends.
+///
+/// Loop-confined.
 private final class ControlHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let imageLoop: ImageLoop
-    private let session: String
+    private let answerer: ControlAnswerer
     private var request = ByteBuffer()
-    private static let requestBytesMaximum = 4096
+    private var isAnswered = false
+    private var guest: ServedSession?
+    private static let requestBytesMaximum = 16_384
 
-    init(imageLoop: ImageLoop, session: String) {
+    init(imageLoop: ImageLoop, _ answerer: ControlAnswerer) {
         self.imageLoop = imageLoop
-        self.session = session
+        self.answerer = answerer
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isAnswered else { return }
         request.writeImmutableBuffer(unwrapInboundIn(data))
-        let text = String(buffer: request)
-        guard text.hasSuffix("\n") else {
+        guard request.readableBytesView.last == UInt8(ascii: "\n") else {
             if request.readableBytes > Self.requestBytesMaximum { context.close(promise: nil) }
             return
         }
-        var answer = context.channel.allocator.buffer(capacity: 4096)
-        if text == "stat\n", let session = imageLoop.sessions[session],
-            let json = try? JSONEncoder().encode(imageLoop.status(of: session))
-        {
-            answer.writeBytes(json)
-        } else {
-            answer.writeString("{\"error\":\"unknown request\"}")
-        }
+        isAnswered = true
         let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { _ in
-            channel.close(promise: nil)
+        guard
+            let decoded = try? JSONDecoder().decode(
+                ControlRequest.self, from: Data(request.readableBytesView))
+        else {
+            answer(.refused("that is not a request of this version of rowctl"), on: channel)
+            return
         }
+        switch decoded {
+        case .status(let name):
+            guard let session = imageLoop.sessions[name] else {
+                answer(.refused("the session \(name) is not served"), on: channel)
+                return
+            }
+            answer(.status(imageLoop.status(of: session)), on: channel)
+        case .join(let options, let network):
+            join(options, network, on: channel)
+        }
+    }
+
+    private func join(
+        _ options: Proxy.SessionOptions, _ network: ControlRequest.Network, on channel: any Channel
+    ) {
+        if let refusal = answerer.refusal(of: network) {
+            answer(.refused(refusal), on: channel)
+            return
+        }
+        imageLoop.add(options) { result in
+            switch result {
+            case .failure(let error): self.answer(.refused("\(error)"), on: channel)
+            case .success(let session):
+                self.guest = session
+                guard channel.isActive else {
+                    self.leave(channel)
+                    return
+                }
+                self.answer(.joined(self.answerer.joined(options.name)), on: channel)
+            }
+        }
+    }
+
+    private func answer(_ answer: ControlAnswer, on channel: any Channel) {
+        guard let json = try? JSONEncoder().encode(answer) else {
+            channel.close(promise: nil)
+            return
+        }
+        channel.writeAndFlush(ByteBuffer(bytes: json + Data("\n".utf8)), promise: nil)
+        // Those who asked for nothing that lasts close by themselves, having read a whole line.
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed = event { leave(context.channel) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        leave(context.channel)
+        context.fireChannelInactive()
+    }
+
+    /// Lets go of the guest, then closes: whoever waits for the end knows that all is safe.
+    private func leave(_ channel: any Channel) {
+        guard let session = guest else {
+            channel.close(promise: nil)
+            return
+        }
+        guest = nil
+        imageLoop.remove(session) { channel.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -134,26 +220,20 @@ private final class ControlHandler: ChannelInboundHandler {
 }
 
 extension SessionStatus {
-    /// The status of a session: from its process, or from disk when nobody runs it.
+    /// The status of a session: from its process, or from disk when nobody serves it.
     /// - Throws: `StateError` when there is no such session.
     public static func read(_ name: String, in state: StateDirectory) throws -> SessionStatus {
-        try StateDirectory.checkSessionName(name)
-        let directory = state.session(name)
-        guard FileManager.default.fileExists(atPath: directory.appending("session.sqlite").string)
-        else {
-            throw StateError(
-                .notFound,
-                "there is no session '\(name)' in \(state.path); `rowctl ls` lists those that exist"
-            )
-        }
-        let decoder = JSONDecoder()
-        if let answer = try ControlSocket.ask("stat", sessionDirectory: directory) {
-            return try decoder.decode(SessionStatus.self, from: answer)
-        }
+        let directory = try state.existingSession(name)
         let stored = try StoredSession.read(directory)
+        let question = ControlRequest.status(session: name)
+        if case .status(let status)? = try ControlSocket.ask(
+            question, imageDirectory: state.image(stored.image))
+        {
+            return status
+        }
         let file = directory.appending("status.json").string
         let kept = (try? Data(contentsOf: URL(filePath: file))).flatMap {
-            try? decoder.decode(SessionStatus.self, from: $0)
+            try? JSONDecoder().decode(SessionStatus.self, from: $0)
         }
         var status =
             kept

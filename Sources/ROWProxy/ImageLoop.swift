@@ -46,25 +46,21 @@ final class ImageLoop {
                 directory: state.image(source), source: source, root: try directory.rootEntry(),
                 isDurable: isDurable, loop: executor)
             kind = .directory(directory)
-        case .server(let client, let root):
+        case .server(let client, let root, let remount):
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
                 isDurable: isDurable, loop: executor)
             kind = .remote(
                 RemoteImage(
-                    client: client, image: image, counters: counters,
+                    client: client, remount: remount, image: image, counters: counters,
                     credential: configuration.mainCredential,
                     timeout: configuration.mainTimeout, onEvent: { events.add($0) }))
         }
         image.onEvent = { events.add($0) }
+        for name in state.sessionNames() {
+            image.reserveIDs(ofSession: state.session(name))
+        }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
-        let session = try SessionState(
-            name: configuration.session, directory: state.session(configuration.session),
-            image: image, isDurable: isDurable, isReadOnly: configuration.isReadOnly,
-            loop: executor)
-        session.onEvent = { events.add($0) }
-        sessions.add(session)
-        replies.load(try session.storedReplies())
         let nfs = NFSService(
             sessions: sessions, main: main, counters: counters, replies: replies,
             budget: DirtyBudget(
@@ -77,27 +73,93 @@ final class ImageLoop {
             nfs: nfs,
             mount: MountService(sessions: sessions, main: main, allow: configuration.allow),
             admission: Admission(configuration.allow), onEvent: { events.add($0) })
+        replies.onForget = { [sessions] client in
+            for session in sessions.all { session.state.forgetReplies(of: client) }
+        }
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.flushInterval, delay: Self.flushInterval
         ) { _ in bound.value.flush() }
     }
 
-    /// Gives back their ids to what the session changed, when the image database was lost.
-    func recover(then: @escaping @Sendable ((any Error)?) -> Void) {
-        guard let session = sessions.all.first(where: { !$0.lostPaths.isEmpty }) else {
-            then(nil)
+    // MARK: Sessions
+
+    /// Opens or makes a session, gives back their ids to what it changed when the image database was
+    /// lost, and serves it.
+    func add(
+        _ options: Proxy.SessionOptions,
+        then: @escaping (Result<ServedSession, any Error>) -> Void
+    ) {
+        let state: SessionState
+        do {
+            state = try open(options)
+        } catch {
+            then(.failure(error))
             return
         }
-        events.add(
-            "the image database is not the one that \(session.name) was made on: recovering ids")
-        recover(session, session.lostPaths[...], then)
+        let session = ServedSession(state, options)
+        if !state.lostPaths.isEmpty {
+            session.events.add(
+                "the image database is not the one that the session was made on: recovering ids")
+        }
+        recover(state, state.lostPaths[...]) { error in
+            do {
+                if let error { throw error }
+                self.replies.load(try state.storedReplies())
+                self.sessions.add(session)
+                then(.success(session))
+            } catch {
+                state.close()
+                then(.failure(error))
+            }
+        }
+    }
+
+    private func open(_ options: Proxy.SessionOptions) throws -> SessionState {
+        do {
+            try StateDirectory.checkSessionName(options.name)
+        } catch {
+            throw ConfigurationError(message: error.message)
+        }
+        let isDurable = options.durability == .strict
+        guard !isDurable || configuration.durability == .strict else {
+            throw StateError(
+                .locked,
+                "the image is served with --durability relaxed already, which promises less than "
+                    + "strict: give --durability relaxed too, or stop it first")
+        }
+        let loop = loop
+        return try SessionState(
+            name: options.name, directory: configuration.state.session(options.name),
+            image: image, isDurable: isDurable, isReadOnly: options.isReadOnly,
+            loop: { work in loop.execute(work) })
+    }
+
+    /// Makes a session durable and lets go of it; its clients are told to wait.
+    func remove(_ session: ServedSession, then: @escaping () -> Void) {
+        guard sessions[session.state.name] === session else {
+            then()
+            return
+        }
+        sessions.remove(session)
+        session.state.flush { status in
+            if let status {
+                self.events.add("writing \(session.state.name) back failed: \(status)")
+            }
+            self.writeStatusFile(of: session)
+            session.state.close()
+            then()
+        }
     }
 
     private func recover(
         _ session: SessionState, _ paths: ArraySlice<[UInt8]>,
-        _ then: @escaping @Sendable ((any Error)?) -> Void
+        _ then: @escaping ((any Error)?) -> Void
     ) {
+        guard !paths.isEmpty else {
+            then(nil)
+            return
+        }
         var paths = paths
         while let path = paths.first {
             do throws(Interrupt) {
@@ -105,7 +167,13 @@ final class ImageLoop {
                 paths.removeFirst()
             } catch {
                 guard case .need(let fetch) = error else {
-                    then(StateError(.io, "cannot recover the session \(session.name): \(error)"))
+                    let text = String(decoding: path, as: UTF8.self)
+                    then(
+                        StateError(
+                            .io,
+                            "the image database was lost, and \(text), which the session "
+                                + "\(session.name) changed, has another number in the new one "
+                                + "(\(error)); put the old database back"))
                     return
                 }
                 let remaining = paths
@@ -128,7 +196,7 @@ final class ImageLoop {
         }
         do {
             try session.recovered()
-            recover(then: then)
+            then(nil)
         } catch {
             then(error)
         }
@@ -136,31 +204,34 @@ final class ImageLoop {
 
     private func flush() {
         sessions.flushAll {}
-        writeStatusFiles(state: "stopped")
+        for session in sessions.all { writeStatusFile(of: session) }
     }
 
     // MARK: Status
 
-    func status(of session: SessionState, state: String = "running") -> SessionStatus {
-        let totals = session.totals()
-        let shadow = session.shadowCalls
+    func status(of session: ServedSession) -> SessionStatus {
+        let state = session.state
+        let totals = state.totals()
+        let shadow = state.shadowCalls
         let shadowCalls = [
             "READ": shadow.reads, "WRITE": shadow.writes, "COMMIT": shadow.syncs,
             "SETATTR": shadow.truncates, "CREATE": shadow.creates, "REMOVE": shadow.removes,
         ]
         return SessionStatus(
-            session: session.name, image: image.source, state: state,
-            durability: configuration.durability.rawValue,
-            uptimeSeconds: Date().timeIntervalSince(started),
+            session: state.name, image: image.source, state: "running",
+            durability: session.options.durability.rawValue,
+            uptimeSeconds: Date().timeIntervalSince(session.started),
             calls: SessionStatus.Calls(
-                client: Counters.byName(counters.client), main: Counters.byName(counters.main),
+                client: Counters.byName(session.counters.client),
+                main: Counters.byName(counters.main),
                 shadow: shadowCalls.filter { $0.value > 0 }),
             bytes: SessionStatus.Bytes(
-                fromMain: counters.bytesFromMain, toClient: counters.bytesToClient,
-                fromClient: counters.bytesFromClient, shadowStored: Int(totals.allocated),
-                cacheHit: 0),
+                fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
+                fromClient: session.counters.bytesFromClient,
+                shadowStored: Int(totals.allocated), cacheHit: 0),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: session.nodeCount, main: [mainStatus], events: events.all)
+            handles: state.nodeCount, main: [mainStatus],
+            events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 
     private var mainStatus: SessionStatus.Main {
@@ -176,12 +247,12 @@ final class ImageLoop {
     }
 
     /// What `stat-session` shows when nobody runs the session.
-    private func writeStatusFiles(state: String) {
-        for session in sessions.all {
-            let path = configuration.state.session(session.name).appending("status.json")
-            if let data = try? JSONEncoder().encode(status(of: session, state: state)) {
-                try? data.write(to: URL(filePath: path.string), options: .atomic)
-            }
+    private func writeStatusFile(of session: ServedSession) {
+        let path = configuration.state.session(session.state.name).appending("status.json")
+        var status = status(of: session)
+        status.state = "stopped"
+        if let data = try? JSONEncoder().encode(status) {
+            try? data.write(to: URL(filePath: path.string), options: .atomic)
         }
     }
 
@@ -195,13 +266,17 @@ final class ImageLoop {
         }
         isClosed = true
         timer?.cancel()
-        var remaining = sessions.all.count
         var failure: (any Error)?
+        var remaining = sessions.all.count
+        guard remaining > 0 else {
+            finishClosing(nil, then)
+            return
+        }
         for session in sessions.all {
-            session.flush { status in
+            session.state.flush { status in
                 if let status {
                     failure = StateError(
-                        .io, "writing the session \(session.name) back failed: \(status)")
+                        .io, "writing the session \(session.state.name) back failed: \(status)")
                 }
                 remaining -= 1
                 if remaining == 0 { self.finishClosing(failure, then) }
@@ -211,10 +286,10 @@ final class ImageLoop {
 
     private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void))
     {
-        writeStatusFiles(state: "stopped")
+        for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
         if case .remote(let remote) = main.kind { remote.connection.close() }
-        for session in sessions.all { session.close() }
+        for session in sessions.all { session.state.close() }
         image.close()
         then(failure)
     }

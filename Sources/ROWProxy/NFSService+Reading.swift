@@ -122,7 +122,7 @@ extension NFSService {
                 output.encode(NFS3.Status.ok.rawValue)
                 success.encode(into: &output)
             }, fill: fill)
-        if isFilled { counters.bytesToClient += count }
+        if isFilled { counters(of: read.session).bytesToClient += count }
         return isFilled
     }
 
@@ -162,7 +162,7 @@ extension NFSService {
             output.encode(NFS3.Status.ok.rawValue)
             success.encode(into: &output)
         }
-        counters.bytesToClient += count
+        counters(of: read.session).bytesToClient += count
     }
 
     /// Gets a range from main and plans again: the file may have been written meanwhile.

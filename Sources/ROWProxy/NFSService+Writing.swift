@@ -25,7 +25,7 @@ extension NFSService {
                     id, offset: arguments.offset, data: bytes, stable: arguments.stable,
                     credential)
             }
-            counters.bytesFromClient += arguments.data.count
+            counters(of: session).bytesFromClient += arguments.data.count
             budget.wrote(
                 arguments.data.count,
                 to: DirtyBudget.FileKey(session: session.handles.tag, id: id),

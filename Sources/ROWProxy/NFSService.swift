@@ -39,7 +39,7 @@ final class NFSService {
             call.reject(.procUnavail)
             return
         }
-        counters.count(procedure)
+        counters(of: call).count(procedure)
         guard procedure != .null, case .sys(let parameters) = call.header.credential,
             let groups = options.groups, !groups.isKnown(uid: parameters.uid)
         else {
@@ -64,7 +64,7 @@ final class NFSService {
 
     /// The end of one read's calls: memory is brought back within its limits.
     func turnEnded() {
-        for session in sessions.all { session.trim() }
+        for session in sessions.all { session.state.trim() }
     }
 
     private func run(_ procedure: NFS3.Procedure, _ call: RPCCall) throws(XDRError) {
@@ -94,8 +94,25 @@ final class NFSService {
         guard case .node(let tag, _, _) = VirtualHandle.parse(handle.bytes) else {
             throw .status(.badHandle)
         }
-        guard let session = sessions[tag: tag] else { throw .status(.stale) }
+        guard let session = sessions[tag: tag]?.state else {
+            throw .status(sessions.hasDeparted(tag: tag) ? .jukebox : .stale)
+        }
         return (session, try session.node(of: handle))
+    }
+
+    /// Where a call is counted: with the session whose handle its arguments begin with.
+    private func counters(of call: RPCCall) -> Counters {
+        let start = call.record.readerIndex + call.header.argumentsOffset
+        guard
+            let tag: UInt32 = call.record.getInteger(at: start + 4 + VirtualHandle.tagOffset),
+            let session = sessions[tag: tag]
+        else { return counters }
+        return session.counters
+    }
+
+    /// What the clients of a session did.
+    func counters(of session: SessionState) -> Counters {
+        sessions[tag: session.handles.tag]?.counters ?? counters
     }
 
     func credential(_ call: RPCCall) -> Credential {

@@ -6,13 +6,15 @@ import NIOPosix
 import ROWCore
 import SystemPackage
 
-/// A running proxy: one image with its session on one event loop, behind one port that answers NFS and
-/// MOUNT, and a control socket for `rowctl`.
+/// A running proxy: one image with its sessions on one event loop, behind one port that answers NFS and
+/// MOUNT, and a control socket for `rowctl`, by which further sessions come and go.
 public final class Proxy: Sendable {
     /// Main, reached.
     enum OpenedMain: Sendable {
         case directory(FilePath)
-        case server(NFSClient, root: MainEntry)
+        /// `remount` asks for the root's handle again.
+        case server(
+            NFSClient, root: MainEntry, remount: @Sendable () async throws -> NFS3.FileHandle)
     }
 
     public let configuration: Configuration
@@ -56,10 +58,9 @@ public final class Proxy: Sendable {
                 // the privilege it goes on without.
                 _ = clinux_set_io_flusher()
                 pool.start()
-                return NIOLoopBound(
-                    try ImageLoop(
-                        configuration: configuration, main: main, loop: loop, pool: pool),
-                    eventLoop: loop)
+                let imageLoop = try ImageLoop(
+                    configuration: configuration, main: main, loop: loop, pool: pool)
+                return NIOLoopBound(imageLoop, eventLoop: loop)
             }.get()
             do {
                 return try await start(configuration, group, pool, imageLoop)
@@ -81,8 +82,8 @@ public final class Proxy: Sendable {
         try await withCheckedThrowingContinuation {
             (done: CheckedContinuation<Void, any Error>) in
             loop.execute {
-                imageLoop.value.recover { error in
-                    if let error { done.resume(throwing: error) } else { done.resume() }
+                imageLoop.value.add(configuration.sessionOptions) { result in
+                    done.resume(with: result.map { _ in () })
                 }
             }
         }
@@ -90,9 +91,12 @@ public final class Proxy: Sendable {
         var control: (any Channel)?
         var portmap: PortmapResponder?
         do {
-            control = try await ControlSocket.listen(
-                in: configuration.state.session(configuration.session), imageLoop, on: loop)
             let port = listener.localAddress?.port ?? configuration.port
+            control = try await ControlSocket.listen(
+                in: configuration.state.image(configuration.image.canonicalName), imageLoop,
+                ControlAnswerer(
+                    network: ControlRequest.Network(configuration), host: configuration.host,
+                    port: port), on: loop)
             if let address = configuration.portmap {
                 portmap = try await PortmapResponder.start(
                     host: address.host ?? configuration.host, port: address.port,
@@ -140,15 +144,19 @@ public final class Proxy: Sendable {
 
     /// The command that mounts the session on this machine, for the directory `DIR`.
     public var mountCommand: String {
-        let host =
-            switch configuration.host {
+        Self.mountCommand(host: configuration.host, port: port, session: configuration.session)
+    }
+
+    static func mountCommand(host: String, port: Int, session: String) -> String {
+        let address =
+            switch host {
             case "0.0.0.0", "::": "127.0.0.1"
             case let host where host.contains(":"): "[\(host)]"
             case let host: host
             }
         return
             "mount -t nfs -o vers=3,proto=tcp,nolock,port=\(port),mountport=\(port) "
-            + "\(host):/\(configuration.session) DIR"
+            + "\(address):/\(session) DIR"
     }
 
     private static func open(
@@ -163,8 +171,12 @@ public final class Proxy: Sendable {
             let client = try await NFSClient.connect(url, options: options, on: loop)
             switch try await client.getattr(client.rootHandle) {
             case .ok(let ok):
+                let remountOptions = options
                 return .server(
-                    client, root: MainEntry(attributes: ok.attributes, handle: client.rootHandle))
+                    client, root: MainEntry(attributes: ok.attributes, handle: client.rootHandle),
+                    remount: {
+                        try await NFSClient.rootHandle(of: url, options: remountOptions, on: loop)
+                    })
             case .failure(let status, _):
                 throw StateError(
                     .notFound, "\(url) answers \(status) for its root; check the export")

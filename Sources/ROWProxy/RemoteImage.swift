@@ -10,6 +10,8 @@ import XDR
 ///
 /// Loop-confined.
 final class RemoteImage {
+    private typealias FindCompletion =
+        (Swift.Result<NFS3.FileHandle, MainSource.ReadFailure>) -> Void
     typealias ReadCompletion = (Result<ByteBuffer, MainSource.ReadFailure>) -> Void
 
     let connection: RPCConnection
@@ -21,7 +23,10 @@ final class RemoteImage {
     private let credential: RPC.Credential
     private let timeout: TimeAmount
     let onEvent: (String) -> Void
-    private let rootHandle: NFS3.FileHandle
+    private var rootHandle: NFS3.FileHandle
+    private let remount: @Sendable () async throws -> NFS3.FileHandle
+    /// Who waits for the root's new handle.
+    private var remounting: [FindCompletion] = []
     /// How far the listing of a directory has come. Soft: lost with a restart, the import starts again
     /// and known names keep their cookies.
     var imports: [NodeID: Import] = [:]
@@ -37,11 +42,12 @@ final class RemoteImage {
     private static let objectsMaximum = 16_384
 
     init(
-        client: NFSClient, image: ImageStore, counters: Counters,
-        credential: RPC.Credential, timeout: TimeAmount,
+        client: NFSClient, remount: @escaping @Sendable () async throws -> NFS3.FileHandle,
+        image: ImageStore, counters: Counters, credential: RPC.Credential, timeout: TimeAmount,
         onEvent: @escaping (String) -> Void
     ) {
         self.client = client
+        self.remount = remount
         connection = client.loopConfinedConnection
         rootHandle = client.rootHandle
         self.image = image
@@ -171,11 +177,10 @@ final class RemoteImage {
     }
 
     private func find(
-        _ id: NodeID, isFresh: Bool,
-        then: @escaping (Swift.Result<NFS3.FileHandle, MainSource.ReadFailure>) -> Void
+        _ id: NodeID, isFresh: Bool, then: @escaping FindCompletion
     ) {
         if id == .root {
-            then(.success(rootHandle))
+            if isFresh { mountAgain(then: then) } else { then(.success(rootHandle)) }
             return
         }
         if !isFresh {
@@ -193,31 +198,66 @@ final class RemoteImage {
             then(.failure(MainSource.ReadFailure(status: .stale)))
             return
         }
-        find(parent, isFresh: isFresh) { found in
+        // The root's own handle is doubted only when a lookup in it says so.
+        find(parent, isFresh: isFresh && parent != .root) { found in
             switch found {
             case .failure(let failure): then(.failure(failure))
             case .success(let directory):
-                self.lookup(NFS3.Filename(name), in: directory, of: parent) { result in
-                    guard case .entry(let entry?) = result, let handle = entry.handle,
-                        let known = self.image.attributes(of: id)
-                    else {
-                        if case .failed(let status) = result, status != .noent {
-                            then(.failure(MainSource.ReadFailure(status: status)))
-                        } else {
-                            self.changedUnderUs(id)
-                            then(.failure(MainSource.ReadFailure(status: .stale)))
-                        }
-                        return
+                self.find(id, NFS3.Filename(name), in: directory, of: parent, then: then)
+            }
+        }
+    }
+
+    private func find(
+        _ id: NodeID, _ name: NFS3.Filename, in directory: NFS3.FileHandle, of parent: NodeID,
+        isRetry: Bool = false, then: @escaping FindCompletion
+    ) {
+        lookup(name, in: directory, of: parent) { result in
+            switch result {
+            case .entry(let entry?):
+                guard let handle = entry.handle, let known = self.image.attributes(of: id),
+                    known.isSameObject(as: entry.attributes)
+                else { break }
+                self.remember(handle, of: id)
+                self.image.feedHandle(handle, of: id, replica: self.replica)
+                then(.success(handle))
+                return
+            case .failed(let status) where status.isLostHandle && parent == .root && !isRetry:
+                self.mountAgain { found in
+                    switch found {
+                    case .failure(let failure): then(.failure(failure))
+                    case .success(let root):
+                        self.find(id, name, in: root, of: parent, isRetry: true, then: then)
                     }
-                    guard known.isSameObject(as: entry.attributes) else {
-                        self.changedUnderUs(id)
-                        then(.failure(MainSource.ReadFailure(status: .stale)))
-                        return
-                    }
-                    self.remember(handle, of: id)
-                    self.image.feedHandle(handle, of: id, replica: self.replica)
-                    then(.success(handle))
                 }
+                return
+            case .failed(let status) where status != .noent:
+                then(.failure(MainSource.ReadFailure(status: status)))
+                return
+            default: break
+            }
+            self.changedUnderUs(id)
+            then(.failure(MainSource.ReadFailure(status: .stale)))
+        }
+    }
+
+    /// Main does not know the handle of its root any more, which no LOOKUP gives: asks MOUNT.
+    private func mountAgain(then: @escaping FindCompletion) {
+        remounting.append(then)
+        guard remounting.count == 1 else { return }
+        let mounted = client.eventLoop.makePromise(of: NFS3.FileHandle.self)
+        mounted.completeWithTask(remount)
+        mounted.futureResult.assumeIsolated().whenComplete { result in
+            let waiting = self.remounting
+            self.remounting = []
+            switch result {
+            case .success(let handle):
+                self.onEvent("main was mounted again: it had forgotten the root's handle")
+                self.rootHandle = handle
+                for then in waiting { then(.success(handle)) }
+            case .failure(let error):
+                self.onEvent("main cannot be mounted again: \(error)")
+                for then in waiting { then(.failure(MainSource.ReadFailure(status: .jukebox))) }
             }
         }
     }

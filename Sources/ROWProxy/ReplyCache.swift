@@ -83,9 +83,15 @@ final class ReplyCache {
     private static let countPerClient = StoredReply.countPerClient
     private static let clientsMaximum = 1024
 
-    /// Takes in what a session stored before a restart.
+    /// Told of a client whose replies go because there are too many clients.
+    var onForget: (_ client: [UInt8]) -> Void = { _ in }
+
+    /// Takes in what a session stored before it was last let go of.
     func load(_ replies: [StoredReply]) {
-        for reply in replies { keep(reply.body, Key(reply)) }
+        for reply in replies {
+            let key = Key(reply)
+            if states[key] == nil { keep(reply.body, key) }
+        }
     }
 
     /// Looks for an earlier copy of a call. One that is in progress answers to this copy's connection.
@@ -136,6 +142,7 @@ final class ReplyCache {
         guard let quiet = finished.min(by: { $0.value.lastUse < $1.value.lastUse }) else { return }
         for key in quiet.value.keys { states[key] = nil }
         finished[quiet.key] = nil
+        onForget(quiet.key)
     }
 
     // MARK: WRITE

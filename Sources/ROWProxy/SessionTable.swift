@@ -1,35 +1,70 @@
+import Foundation
 import ROWCore
+
+/// A session as the loop serves it.
+final class ServedSession {
+    let state: SessionState
+    let options: Proxy.SessionOptions
+    /// What its clients asked for and moved.
+    let counters = Counters()
+    let events = EventLog()
+    let started = Date()
+
+    init(_ state: SessionState, _ options: Proxy.SessionOptions) {
+        self.state = state
+        self.options = options
+        state.onEvent = { [events] in events.add($0) }
+    }
+}
 
 /// The sessions that one image's loop serves, by name and by handle tag.
 final class SessionTable {
-    private var byName: [String: SessionState] = [:]
-    private var byTag: [UInt32: SessionState] = [:]
+    private(set) var all: [ServedSession] = []
+    private var byTag: [UInt32: ServedSession] = [:]
+    /// Sessions that were served here before: their clients are to wait, as for a server that is away.
+    private var departed: Set<UInt32> = []
+    /// Most calls are of the same session as the call before.
+    private var last: ServedSession?
 
-    func add(_ session: SessionState) {
-        byName[session.name] = session
-        byTag[session.handles.tag] = session
+    func add(_ session: ServedSession) {
+        let tag = session.state.handles.tag
+        all.append(session)
+        byTag[tag] = session
+        departed.remove(tag)
     }
 
-    var all: [SessionState] { Array(byName.values) }
+    func remove(_ session: ServedSession) {
+        let tag = session.state.handles.tag
+        all.removeAll { $0 === session }
+        byTag[tag] = nil
+        departed.insert(tag)
+        last = nil
+    }
 
-    var names: [String] { byName.keys.sorted() }
+    var names: [String] { all.map(\.state.name).sorted() }
 
     /// Makes what every session has written durable. A failure changes the session's write verifier, so
     /// its clients find out by themselves.
     func flushAll(then: @escaping () -> Void) {
-        var remaining = byName.count
+        var remaining = all.count
         if remaining == 0 { then() }
-        for session in byName.values {
-            session.flush { _ in
+        for session in all {
+            session.state.flush { _ in
                 remaining -= 1
                 if remaining == 0 { then() }
             }
         }
     }
 
-    subscript(name: [UInt8]) -> SessionState? { byName[String(decoding: name, as: UTF8.self)] }
+    subscript(name: String) -> ServedSession? { all.first { $0.state.name == name } }
 
-    subscript(name: String) -> SessionState? { byName[name] }
+    subscript(tag tag: UInt32) -> ServedSession? {
+        if let last, last.state.handles.tag == tag { return last }
+        guard let found = byTag[tag] else { return nil }
+        last = found
+        return found
+    }
 
-    subscript(tag tag: UInt32) -> SessionState? { byTag[tag] }
+    /// Whether the handles with this tag are of a session that may be served again.
+    func hasDeparted(tag: UInt32) -> Bool { departed.contains(tag) }
 }

@@ -33,6 +33,20 @@ public struct StateDirectory: Sendable {
         path.appending("sessions").appending(name)
     }
 
+    /// The directory of a session that exists.
+    /// - Throws: `StateError` when there is no such session.
+    public func existingSession(_ name: String) throws(StateError) -> FilePath {
+        try Self.checkSessionName(name)
+        let directory = session(name)
+        guard FileManager.default.fileExists(atPath: directory.appending("session.sqlite").string)
+        else {
+            throw StateError(
+                .notFound,
+                "there is no session '\(name)' in \(path); `rowctl ls` lists those that exist")
+        }
+        return directory
+    }
+
     /// Names of the sessions that exist, sorted.
     public func sessionNames() -> [String] {
         let directory = path.appending("sessions").string

@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Foundation
 import Glibc
 import NFSClient
 public import ROWProxy
@@ -16,6 +17,15 @@ struct StateOption: ParsableArguments {
 
     var directory: StateDirectory {
         path.map { StateDirectory(FilePath($0)) } ?? .standard
+    }
+
+    /// The same for a process that has another working directory.
+    var absolute: StateDirectory {
+        get throws {
+            guard !directory.path.isAbsolute else { return directory }
+            let here = FilePath(FileManager.default.currentDirectoryPath)
+            return StateDirectory(here.pushing(directory.path))
+        }
     }
 }
 
@@ -112,6 +122,16 @@ extension Proxy.Image {
         }
         defer { free(path) }
         return .directory(FilePath(String(cString: path)))
+    }
+}
+
+extension Proxy.Image {
+    /// What ``parse(_:)`` makes the same of, in any working directory.
+    var argument: String {
+        switch self {
+        case .directory(let path): path.string
+        case .server(let url): url.description
+        }
     }
 }
 

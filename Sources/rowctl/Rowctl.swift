@@ -15,7 +15,10 @@ struct Rowctl: AsyncParsableCommand {
             Exit codes: 0 done, 1 failed, 64 wrong arguments.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, Export.self, StatSession.self, List.self])
+        subcommands: [
+            MountVerb.self, Unmount.self, Serve.self, Export.self, StatSession.self, List.self,
+            Remove.self,
+        ])
 }
 
 /// Runs a verb. What goes wrong is told in one line that begins with `rowctl:`.

@@ -7,8 +7,10 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve a session of an image to NFS clients, in the foreground.",
         discussion: """
-            Prints the command that mounts the session, then runs until SIGTERM or SIGINT, which \
-            make everything durable first. A session that exists is continued.
+            Prints the command that mounts the session, then runs until SIGTERM, SIGINT or SIGHUP, \
+            which make everything durable first. A session that exists is continued. Where a \
+            process serves the image already (same --state), the session is added to it, and goes \
+            on here when that ends.
             """)
 
     @Argument(
@@ -63,12 +65,44 @@ struct Export: AsyncParsableCommand {
     }
 }
 
-/// Runs a proxy until a signal asks it to end.
+/// Serves a session until a signal asks to end: in this process, or in the one that serves the image
+/// already for as long as that runs, and then here, where its clients know it to be.
 private func serve(_ configuration: Proxy.Configuration) async throws {
-    let signals = Signals([SIGTERM, SIGINT])
-    let proxy = try await Proxy.start(configuration)
-    print("ready: \(proxy.mountCommand)")
+    enum Event {
+        case askedToEnd
+        case hostEnded
+    }
+    let (events, continuation) = AsyncStream<Event>.makeStream()
+    var next = events.makeAsyncIterator()
+    // Whoever reads what this prints may leave before it ends.
+    signal(SIGPIPE, SIG_IGN)
+    let signals = Signals([SIGTERM, SIGINT, SIGHUP]) { continuation.yield(.askedToEnd) }
+    defer { withExtendedLifetime(signals) {} }
+    var configuration = configuration
+    while true {
+        switch try await Proxy.serve(configuration) {
+        case .host(let proxy):
+            announce(proxy.mountCommand)
+            while let event = await next.next(), event != .askedToEnd {}
+            try await proxy.stop()
+            return
+        case .guest(let membership):
+            announce(membership.mountCommand)
+            Task {
+                await membership.ended()
+                continuation.yield(.hostEnded)
+            }
+            if await next.next() == .askedToEnd {
+                await membership.leave()
+                return
+            }
+            configuration.host = membership.host
+            configuration.port = membership.port
+        }
+    }
+}
+
+private func announce(_ mountCommand: String) {
+    print("ready: \(mountCommand)")
     flushStandardOutput()
-    await signals.next()
-    try await proxy.stop()
 }

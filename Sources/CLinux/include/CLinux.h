@@ -161,6 +161,18 @@ int clinux_set_io_flusher(void);
 /// that costs a page fault for every 4 KiB of every large reply (mallopt).
 void clinux_keep_large_buffers(void);
 
+/// Starts a program in a session of its own, in `/`, without standard input, so that it outlives the
+/// terminal and the directory that it was started from.
+/// @param arguments ends with NULL; the first names the program.
+/// @param output what becomes its standard output, and `errors` its standard error.
+/// @return its process id, or a negative errno.
+int clinux_spawn_background(
+    const char *_Nonnull path, char *_Nullable const *_Nonnull arguments, int output, int errors);
+
+/// Sends a process a signal and waits until it has ended. Its number cannot become another's meanwhile.
+/// @return 0, or a negative errno: -ESRCH when there is no such process.
+int clinux_end_process(int pid, int signal_number);
+
 /// Takes the exclusive lock of an open file, or answers -EWOULDBLOCK (flock).
 int clinux_flock_exclusive_nonblocking(int fd);
 

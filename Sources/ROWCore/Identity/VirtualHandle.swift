@@ -15,6 +15,8 @@ import XDR
 /// fail-over.
 public struct VirtualHandle: Sendable, Equatable {
     public static let byteCount = 32
+    /// Where the session's tag lies in a handle, bytes.
+    public static let tagOffset = 4
     static let version: UInt8 = 1
     static let kind: UInt8 = 1
 

@@ -16,6 +16,8 @@ public final class ImageStore {
     public let generation: UInt64
     /// The image's URL or directory.
     public let source: String
+    /// The tags of sessions that stand on this database since it was opened; they may come again.
+    var adopted: Set<UInt32> = []
     /// What happened that an operator should know.
     public var onEvent: (String) -> Void = { _ in }
 
@@ -83,7 +85,7 @@ public final class ImageStore {
     ) throws(StateError) {
         try directory.makeDirectory()
         lock = try FileLock(
-            directory.appending("lock"), purpose: "the image \(source)")
+            directory.appending("lock"), purpose: "the image \(source)", code: .imageInUse)
         let path = directory.appending("image.sqlite")
         let queue = try StateDatabase.open(
             path: path.string, isDurable: isDurable, migrator: ImageSchema.migrator)
@@ -433,7 +435,10 @@ public final class ImageStore {
     }
 
     /// Closes the database; nothing may be in flight.
-    public func close() { writer.close() }
+    public func close() {
+        writer.close()
+        lock.release()
+    }
 
     private static func insert(_ row: Row, into db: GRDB.Database) throws {
         func run(_ sql: String, _ arguments: StatementArguments) throws {

@@ -33,6 +33,11 @@ extension SessionState {
     /// Adds the reply of a call that must not be executed twice to the transaction of its effect.
     public func store(_ reply: StoredReply) { batch.rows.append(.reply(reply)) }
 
+    /// Has the stored replies of a client go, with the next commit.
+    public func forgetReplies(of client: [UInt8]) {
+        batch.rows.append(.removeReplies(client: client))
+    }
+
     /// Takes up every file with unrecorded writes and commits; for closing and now and then.
     public func flush(then: @escaping (NFS3.Status?) -> Void) {
         for id in dirtyFiles {

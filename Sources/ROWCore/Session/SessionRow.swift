@@ -14,6 +14,7 @@ enum SessionRow: Sendable {
     case removeContent(NodeID)
     case meta(String, Int64)
     case reply(StoredReply)
+    case removeReplies(client: [UInt8])
 
     /// The row of ``Node``.
     struct NodeRow: Sendable {
@@ -72,6 +73,8 @@ enum SessionRow: Sendable {
             try run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [key, value])
         case .reply(let reply):
             try reply.insert(run)
+        case .removeReplies(let client):
+            try run("DELETE FROM reply WHERE client = ?", [Data(client)])
         }
     }
 

@@ -105,6 +105,7 @@ public final class SessionState {
     public private(set) var lostPaths: [[UInt8]]
 
     /// Looks one of ``lostPaths`` up, so that its object gets its id back.
+    /// - Throws: EXIST when it has another id in this database already.
     public func recover(_ path: [UInt8]) throws(Interrupt) {
         var id = NodeID.root
         for name in path.split(separator: UInt8(ascii: "/")).map(Array.init) {
@@ -122,6 +123,7 @@ public final class SessionState {
             }
             id = child
         }
+        guard store.identity.lost[path] == id else { throw .status(.exist) }
     }
 
     /// All of ``lostPaths`` have been recovered.
@@ -432,7 +434,7 @@ public final class SessionState {
     /// may be called afterwards.
     public func close() {
         openFiles.removeAll()
-        store.writer.close()
+        store.close()
     }
 
     /// Lets go of nodes beyond the limit. Call between operations, never inside one.

@@ -112,11 +112,6 @@ final class SessionStore {
             try put("next_id", Int64(NodeID.sessionBit) + 1)
             try put("next_cookie", Int64(Self.firstCookie))
         }
-        let epoch = try integer("epoch")
-        let generation = try integer("generation") ?? 0
-        let isSame =
-            epoch == Int64(bitPattern: image.epoch)
-            && generation < Int64(bitPattern: image.generation)
         guard let tag = try integer("tag"), let low = try integer("secret_low"),
             let high = try integer("secret_high"), let fsid = try integer("fsid"),
             let size = try integer("block_size"), let nextID = try integer("next_id"),
@@ -129,11 +124,22 @@ final class SessionStore {
             secret: SipHash.Key(low: UInt64(bitPattern: low), high: UInt64(bitPattern: high)),
             fsid: UInt64(bitPattern: fsid), blockSize: UInt64(size),
             nextID: UInt64(bitPattern: nextID), nextCookie: UInt64(bitPattern: nextCookie),
-            lost: isSame ? [:] : try lostNodes(db))
+            lost: image.adopted.contains(UInt32(truncatingIfNeeded: tag))
+                ? [:] : try lostNodes(db, epoch: image.epoch, generation: image.generation))
     }
 
-    /// The image's objects that this session changed, by their paths in the image.
-    private static func lostNodes(_ db: GRDB.Database) throws -> [[UInt8]: NodeID] {
+    /// The image's objects that a session changed, by their paths in the image, when it was made on
+    /// another image database than this one or has seen a later state of it; else none.
+    static func lostNodes(
+        _ db: GRDB.Database, epoch: UInt64, generation: UInt64
+    ) throws -> [[UInt8]: NodeID] {
+        func integer(_ key: String) throws -> Int64? {
+            try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
+        }
+        let isSame =
+            try integer("epoch") == Int64(bitPattern: epoch)
+            && (integer("generation") ?? 0) < Int64(bitPattern: generation)
+        if isSame { return [:] }
         var lost: [[UInt8]: NodeID] = [:]
         let rows = try Row.fetchCursor(
             db,
@@ -155,6 +161,13 @@ final class SessionStore {
                     arguments: [key, Int64(bitPattern: value)])
             }
         }
+        image.adopted.insert(identity.tag)
+    }
+
+    /// Lets go of the database and of the session, which others may then open.
+    func close() {
+        writer.close()
+        lock.release()
     }
 
     /// Cookies of session-made entries begin here; main's count up from 3.

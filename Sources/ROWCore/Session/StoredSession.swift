@@ -1,4 +1,6 @@
+import Foundation
 import GRDB
+import Glibc
 public import SystemPackage
 
 /// What session.sqlite says of a session that nobody runs.
@@ -31,4 +33,57 @@ public struct StoredSession: Sendable {
             throw StateError(.unreadable, "cannot read \(path): \(error)")
         }
     }
+}
+
+extension ImageStore {
+    /// Where a session was made on a database of this image that is lost, or on a newer one than this
+    /// copy: keeps the ids that it knows for the objects that had them. Call for all sessions before
+    /// any is opened, or what one looks up takes ids that another has given out. A session that cannot
+    /// be read is left for its opening to complain about.
+    public func reserveIDs(ofSession directory: FilePath) {
+        let path = directory.appending("session.sqlite").string
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        let source = source
+        let (epoch, generation) = (epoch, generation)
+        guard let queue = try? DatabaseQueue(path: path, configuration: configuration),
+            let lost = try? queue.read({ db -> [[UInt8]: NodeID] in
+                let known = try String.fetchOne(
+                    db, sql: "SELECT value FROM meta WHERE key = 'image'")
+                guard known == source else { return [:] }
+                return try SessionStore.lostNodes(db, epoch: epoch, generation: generation)
+            }), !lost.isEmpty
+        else { return }
+        reserve(lost)
+    }
+}
+
+extension StoredSession {
+    /// Removes a session that nobody uses: at once by name, then piece by piece. What an earlier removal
+    /// left when it was cut off goes with it.
+    /// - Throws: `StateError`, of code `locked` when the session is in use.
+    public static func remove(_ directory: FilePath) throws(StateError) {
+        let name = directory.lastComponent?.string ?? ""
+        let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        defer { lock.release() }
+        let parent = directory.removingLastComponent()
+        let doomed = parent.appending("\(removalPrefix)\(UInt64.random(in: .min ... .max))")
+        guard rename(directory.string, doomed.string) == 0 else {
+            throw StateError(.io, "cannot remove \(directory): \(Errno(rawValue: errno))")
+        }
+        do {
+            let files = FileManager.default
+            for leftover in try files.contentsOfDirectory(atPath: parent.string)
+            where leftover.hasPrefix(removalPrefix) {
+                try files.removeItem(atPath: parent.appending(leftover).string)
+            }
+        } catch {
+            throw StateError(.io, "the session is gone, but not all its files: \(error)")
+        }
+        try parent.sync()
+    }
+
+    /// Begins with a dot, which no session's name does.
+    private static let removalPrefix = ".removing-"
 }

@@ -2,12 +2,16 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// An exclusive lock on a file, held until the process ends or the object goes.
+/// An exclusive lock on a file, held until it is released, or the process ends or the object goes.
 final class FileLock {
     private let file: FileDescriptor
+    private var isReleased = false
 
     /// - Parameter purpose: what the lock protects, for the error message.
-    init(_ path: FilePath, purpose: String) throws(StateError) {
+    /// - Parameter code: of the error when another process has it.
+    init(
+        _ path: FilePath, purpose: String, code: StateError.Code = .locked
+    ) throws(StateError) {
         do {
             file = try FileDescriptor.open(
                 path, .readWrite, options: [.create, .closeOnExec],
@@ -18,13 +22,19 @@ final class FileLock {
         guard clinux_flock_exclusive_nonblocking(file.rawValue) == 0 else {
             // The file is closed by `deinit`, which runs: every property has its value.
             throw StateError(
-                .locked,
+                code,
                 "\(purpose) is in use by another process (lock \(path)); stop it, or use another session"
             )
         }
     }
 
-    deinit { try? file.close() }
+    func release() {
+        guard !isReleased else { return }
+        isReleased = true
+        try? file.close()
+    }
+
+    deinit { release() }
 }
 
 extension FilePath {

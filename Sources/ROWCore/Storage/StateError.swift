@@ -1,8 +1,10 @@
 /// Something on disk that stops us: what, why, and what to do about it.
 public struct StateError: Error, Sendable, CustomStringConvertible {
     public enum Code: Sendable {
-        /// Another process works on this session or image.
+        /// Another process works on this session.
         case locked
+        /// Another process serves this image; it may take the session in.
+        case imageInUse
         /// A database was written by a newer version of this program.
         case newerSchema
         /// A database cannot be read.
