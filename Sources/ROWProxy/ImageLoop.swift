@@ -58,7 +58,7 @@ final class ImageLoop {
         }
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
-            image.reserveIDs(ofSession: state.session(name))
+            if let tag = image.learn(session: state.session(name)) { sessions.expect(tag: tag) }
         }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
         let nfs = NFSService(
@@ -137,7 +137,8 @@ final class ImageLoop {
 
     /// Makes a session durable and lets go of it; its clients are told to wait.
     func remove(_ session: ServedSession, then: @escaping () -> Void) {
-        guard sessions[session.state.name] === session else {
+        // When all of it is closed, so is the session.
+        guard !isClosed else {
             then()
             return
         }

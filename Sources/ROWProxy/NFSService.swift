@@ -95,7 +95,7 @@ final class NFSService {
             throw .status(.badHandle)
         }
         guard let session = sessions[tag: tag]?.state else {
-            throw .status(sessions.hasDeparted(tag: tag) ? .jukebox : .stale)
+            throw .status(sessions.isExpected(tag: tag) ? .jukebox : .stale)
         }
         return (session, try session.node(of: handle))
     }

@@ -21,8 +21,9 @@ final class ServedSession {
 final class SessionTable {
     private(set) var all: [ServedSession] = []
     private var byTag: [UInt32: ServedSession] = [:]
-    /// Sessions that were served here before: their clients are to wait, as for a server that is away.
-    private var departed: Set<UInt32> = []
+    /// Sessions that exist and are not served now: their clients are to wait, as for a server that is
+    /// away.
+    private var absent: Set<UInt32> = []
     /// Most calls are of the same session as the call before.
     private var last: ServedSession?
 
@@ -30,14 +31,14 @@ final class SessionTable {
         let tag = session.state.handles.tag
         all.append(session)
         byTag[tag] = session
-        departed.remove(tag)
+        absent.remove(tag)
     }
 
     func remove(_ session: ServedSession) {
         let tag = session.state.handles.tag
         all.removeAll { $0 === session }
         byTag[tag] = nil
-        departed.insert(tag)
+        absent.insert(tag)
         last = nil
     }
 
@@ -65,6 +66,9 @@ final class SessionTable {
         return found
     }
 
-    /// Whether the handles with this tag are of a session that may be served again.
-    func hasDeparted(tag: UInt32) -> Bool { departed.contains(tag) }
+    /// There is a session with this tag, which may come.
+    func expect(tag: UInt32) { absent.insert(tag) }
+
+    /// Whether the handles with this tag are of a session that may come, or come back.
+    func isExpected(tag: UInt32) -> Bool { absent.contains(tag) }
 }

@@ -31,7 +31,7 @@ struct BackgroundServer: Codable {
             attributes: [.posixPermissions: 0o700])
         let log = directory.appending("serve.log")
         let errors = try FileDescriptor.open(
-            log, .writeOnly, options: [.create, .truncate, .closeOnExec],
+            log, .writeOnly, options: [.create, .append, .closeOnExec],
             permissions: [.ownerReadWrite])
         defer { try? errors.close() }
         let output = Pipe()

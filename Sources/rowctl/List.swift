@@ -4,7 +4,8 @@ import ROWProxy
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the sessions that exist.")
+        commandName: "ls", abstract: "List the sessions that exist.",
+        discussion: "A session that cannot be read is listed as 'unreadable', and why.")
 
     @Flag(help: "As JSON.")
     var json = false
@@ -13,6 +14,7 @@ struct List: ParsableCommand {
 
     private struct Entry: Codable {
         let session: String
+        /// For a session that cannot be read: why.
         let image: String
         let state: String
         let changedFiles: Int
@@ -26,23 +28,33 @@ struct List: ParsableCommand {
     }
 
     func run() throws {
-        let entries = try state.directory.sessionNames().map { name in
+        let entries = state.directory.sessionNames().map(entry)
+        if json {
+            print(try jsonText(entries))
+            return
+        }
+        var table = Table([
+            ("SESSION", .left), ("STATE", .left), ("FILES", .right), ("STORED", .right),
+            ("IMAGE", .left),
+        ])
+        for entry in entries {
+            table.add(
+                entry.session, entry.state, "\(entry.changedFiles)", byteText(entry.storedBytes),
+                entry.image)
+        }
+        print(table.text)
+    }
+
+    private func entry(_ name: String) -> Entry {
+        do {
             let status = try SessionStatus.read(name, in: state.directory)
             return Entry(
                 session: name, image: status.image, state: status.state,
                 changedFiles: status.changed.files, storedBytes: status.bytes.shadowStored)
-        }
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(entries), as: UTF8.self))
-            return
-        }
-        for entry in entries {
-            print(
-                "\(entry.session)\t\(entry.state)\t\(entry.changedFiles) "
-                    + "files\t\(entry.storedBytes) bytes\t\(entry.image)"
-            )
+        } catch {
+            return Entry(
+                session: name, image: "\(error)", state: "unreadable", changedFiles: 0,
+                storedBytes: 0)
         }
     }
 }

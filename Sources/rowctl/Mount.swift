@@ -57,8 +57,10 @@ struct MountVerb: ParsableCommand {
                 description: "\(there.source) is mounted on \(directory) already; 'rowctl umount "
                     + "\(directory)' takes it away")
         }
-        var stat = Glibc.stat()
-        guard Glibc.stat(directory, &stat) == 0, stat.st_mode & S_IFMT == S_IFDIR else {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory),
+            isDirectory.boolValue
+        else {
             throw UsageError(description: "'\(mountpoint)' is not a directory to mount on")
         }
         let stateDirectory = try state.absolute

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import ROWCore
 import ROWProxy
 
@@ -8,26 +9,43 @@ struct StatSession: ParsableCommand {
         abstract: "Show what a session did: calls, bytes, changes, main's state, events.",
         discussion: """
             Asks the process that serves the session; when there is none, shows what it left on \
-            disk. The mount is never touched, so this cannot hang on it.
+            disk. The mount is never touched, so this cannot hang on it. Calls to main and bytes \
+            from main are those of all sessions that the process serves.
             """)
 
     @Argument(help: "The session's name.")
     var name: String
 
-    @Flag(help: "As JSON, whose keys are stable.")
+    @Flag(help: "As JSON, whose keys are stable; with --watch one line each time.")
     var json = false
+
+    @Flag(help: "Again and again, until SIGINT.")
+    var watch = false
+
+    @Option(help: ArgumentHelp("Between two looks of --watch.", valueName: "seconds"))
+    var interval = 2.0
 
     @OptionGroup var state: StateOption
 
-    func run() throws {
-        let status = try SessionStatus.read(name, in: state.directory)
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(status), as: UTF8.self))
-        } else {
-            print(status.text)
+    func validate() throws {
+        guard interval >= 0.1, interval <= 86_400 else {
+            throw ValidationError("--interval must be from 0.1 to 86400 seconds")
         }
+    }
+
+    func run() throws {
+        repeat {
+            let status = try SessionStatus.read(name, in: state.directory)
+            if json {
+                print(try jsonText(status, isPretty: !watch))
+            } else {
+                // To a terminal each look goes over the one before.
+                let clear = watch && isatty(STDOUT_FILENO) == 1 ? "\u{1b}[H\u{1b}[2J" : ""
+                print(clear + status.text)
+            }
+            flushStandardOutput()
+            if watch { usleep(UInt32(interval * 1_000_000)) }
+        } while watch
     }
 }
 
@@ -39,9 +57,9 @@ extension SessionStatus {
             "image       \(image)",
             "uptime      \(Int(uptimeSeconds)) s",
             "changed     \(changed.files) files, \(changed.blocks) blocks, "
-                + "\(bytes.shadowStored) bytes stored",
-            "from main   \(bytes.fromMain) bytes",
-            "clients     \(bytes.toClient) bytes out, \(bytes.fromClient) bytes in",
+                + "\(byteText(bytes.shadowStored)) stored",
+            "from main   \(byteText(bytes.fromMain))",
+            "clients     \(byteText(bytes.toClient)) out, \(byteText(bytes.fromClient)) in",
             "nodes       \(handles) in memory",
         ]
         for server in main {
@@ -51,14 +69,15 @@ extension SessionStatus {
         }
         let names = Set(calls.client.keys).union(calls.main.keys).union(calls.shadow.keys)
         if !names.isEmpty {
-            lines.append("")
-            lines.append(row("calls", "client", "main", "shadow"))
-        }
-        for name in names.sorted() {
-            lines.append(
-                row(
-                    name, String(calls.client[name] ?? 0), String(calls.main[name] ?? 0),
-                    String(calls.shadow[name] ?? 0)))
+            var table = Table([
+                ("CALLS", .left), ("CLIENT", .right), ("MAIN", .right), ("SHADOW", .right),
+            ])
+            for name in names.sorted() {
+                table.add(
+                    name, "\(calls.client[name] ?? 0)", "\(calls.main[name] ?? 0)",
+                    "\(calls.shadow[name] ?? 0)")
+            }
+            lines += ["", table.text]
         }
         if !events.isEmpty { lines.append("") }
         for event in events.suffix(10) {
@@ -66,12 +85,5 @@ extension SessionStatus {
             lines.append("\(time) \(event.message)")
         }
         return lines.joined(separator: "\n")
-    }
-
-    private func row(_ cells: String...) -> String {
-        cells.enumerated().map { index, cell in
-            let padding = String(repeating: " ", count: max(0, 12 - cell.count))
-            return index == 0 ? cell + padding : padding + cell
-        }.joined()
     }
 }

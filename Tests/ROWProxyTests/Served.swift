@@ -75,9 +75,14 @@ final class Served: Sendable {
     }
 
     private static func client(of proxy: Proxy, _ path: String = "s") async throws -> NFSClient {
+        try await client(port: proxy.port, path)
+    }
+
+    /// A client of what is mounted at a path of a proxy on this machine.
+    static func client(port: Int, _ path: String) async throws -> NFSClient {
         var options = NFSClient.Options()
         options.connection.reservedPort = .never
-        let url = "nfs://127.0.0.1:\(proxy.port)/\(path)?mountport=\(proxy.port)"
+        let url = "nfs://127.0.0.1:\(port)/\(path)?mountport=\(port)"
         return try await NFSClient.connect(NFSURL(url), options: options)
     }
 
@@ -123,12 +128,21 @@ final class Served: Sendable {
 
     /// A new file with these bytes.
     func create(_ name: String, _ text: String = "") async throws -> NFS3.FileHandle {
-        let made = try await client.create(
-            NFS3.Filename(name), in: root, .unchecked(NFS3.SetAttributes(mode: 0o644))
+        try await client.create(name, text)
+    }
+
+    func text(of file: NFS3.FileHandle) async throws -> String { try await client.text(of: file) }
+}
+
+extension NFSClient {
+    /// A new file in the root with these bytes, or the old one overwritten with them.
+    func create(_ name: String, _ text: String = "") async throws -> NFS3.FileHandle {
+        let made = try await create(
+            NFS3.Filename(name), in: rootHandle, .unchecked(NFS3.SetAttributes(mode: 0o644))
         ).success
         guard let handle = made.handle else { throw UnexpectedStatus(status: .ok) }
         if !text.isEmpty {
-            _ = try await client.write(
+            _ = try await write(
                 handle, offset: 0, data: ByteBuffer(string: text), stable: .fileSync
             ).success
         }
@@ -136,7 +150,7 @@ final class Served: Sendable {
     }
 
     func text(of file: NFS3.FileHandle) async throws -> String {
-        let (result, data) = try await client.read(file, offset: 0, count: 1 << 20)
+        let (result, data) = try await read(file, offset: 0, count: 1 << 20)
         _ = try result.success
         return String(buffer: data)
     }

@@ -36,26 +36,30 @@ public struct StoredSession: Sendable {
 }
 
 extension ImageStore {
-    /// Where a session was made on a database of this image that is lost, or on a newer one than this
-    /// copy: keeps the ids that it knows for the objects that had them. Call for all sessions before
-    /// any is opened, or what one looks up takes ids that another has given out. A session that cannot
-    /// be read is left for its opening to complain about.
-    public func reserveIDs(ofSession directory: FilePath) {
+    /// Gets to know a session that exists, before any is opened. Where it was made on a database of this
+    /// image that is lost, or on a newer state of it than this copy, the ids that it knows are kept for
+    /// the objects that had them, or what another session looks up would take ids that this one gave
+    /// out.
+    /// - Returns: the tag of its handles; nil when it is of another image, or cannot be read, which is
+    ///   for its opening to complain about.
+    public func learn(session directory: FilePath) -> UInt32? {
         let path = directory.appending("session.sqlite").string
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(5)
-        let source = source
-        let (epoch, generation) = (epoch, generation)
-        guard let queue = try? DatabaseQueue(path: path, configuration: configuration),
-            let lost = try? queue.read({ db -> [[UInt8]: NodeID] in
-                let known = try String.fetchOne(
-                    db, sql: "SELECT value FROM meta WHERE key = 'image'")
-                guard known == source else { return [:] }
-                return try SessionStore.lostNodes(db, epoch: epoch, generation: generation)
-            }), !lost.isEmpty
-        else { return }
-        reserve(lost)
+        let (source, epoch, generation) = (source, epoch, generation)
+        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else {
+            return nil
+        }
+        let learned = try? queue.read { db -> (tag: Int64, lost: [[UInt8]: NodeID])? in
+            let image = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'image'")
+            let tag = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'tag'")
+            guard let tag, image == source else { return nil }
+            return (tag, try SessionStore.lostNodes(db, epoch: epoch, generation: generation))
+        }
+        guard let learned else { return nil }
+        if !learned.lost.isEmpty { reserve(learned.lost) }
+        return UInt32(truncatingIfNeeded: learned.tag)
     }
 }
 

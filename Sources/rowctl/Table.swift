@@ -1,0 +1,54 @@
+import Foundation
+
+/// Rows of text with a heading, in columns as wide as they need to be.
+struct Table {
+    enum Alignment { case left, right }
+
+    private let alignments: [Alignment]
+    private var rows: [[String]]
+
+    init(_ columns: [(heading: String, alignment: Alignment)]) {
+        alignments = columns.map(\.alignment)
+        rows = [columns.map(\.heading)]
+    }
+
+    mutating func add(_ cells: String...) {
+        precondition(cells.count == alignments.count)
+        rows.append(cells)
+    }
+
+    var text: String {
+        let widths = alignments.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { cells in
+            let padded = cells.indices.map { column in
+                let padding = String(repeating: " ", count: widths[column] - cells[column].count)
+                return alignments[column] == .left
+                    ? cells[column] + padding : padding + cells[column]
+            }
+            let line = padded.joined(separator: "  ")
+            return String(line.reversed().drop { $0 == " " }.reversed())
+        }.joined(separator: "\n")
+    }
+}
+
+/// A number of bytes for people: three digits or so, in powers of 1024.
+func byteText(_ count: Int) -> String {
+    var value = Double(count)
+    var unit = 0
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    while value >= 1024, unit < units.count - 1 {
+        value /= 1024
+        unit += 1
+    }
+    guard unit > 0 else { return "\(count) B" }
+    let digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0
+    return String(format: "%.\(digits)f \(units[unit])", value)
+}
+
+/// What `--json` prints: keys in order, so that outputs can be compared.
+func jsonText(_ value: some Encodable, isPretty: Bool = true) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    if isPretty { encoder.outputFormatting.insert(.prettyPrinted) }
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
+}
