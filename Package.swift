@@ -16,6 +16,11 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
 
+/// A program without any shared library (`make static`). Debian's static libtirpc wants a GSS library that
+/// there is none of, so it does without registration at rpcbind.
+let isStatic = Context.environment["ROWFS_STATIC"] != nil
+let tirpc: [Target.Dependency] = isStatic ? [] : ["CTirpc"]
+
 let package = Package(
     name: "rowfs",
     products: [
@@ -51,9 +56,9 @@ let package = Package(
         .target(
             name: "ROWProxy",
             dependencies: [
-                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", "CTirpc", system,
+                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system,
             ]
-                + nio,
+                + nio + tirpc,
             swiftSettings: settings),
         .executableTarget(
             name: "rowctl",

@@ -65,6 +65,7 @@ struct MountVerb: ParsableCommand {
         }
         let stateDirectory = try state.absolute
         let folder = stateDirectory.session(name)
+        let isNew = (try? stateDirectory.existingSession(name)) == nil
         let started = try BackgroundServer.start(
             [
                 "serve", source.argument, "--session", name, "--durability",
@@ -76,6 +77,7 @@ struct MountVerb: ParsableCommand {
         } catch {
             BackgroundServer.removeNote(session: folder)
             BackgroundServer.stop(started.processID)
+            if isNew { try? StoredSession.remove(folder) }
             guard let code = error as? Errno else { throw error }
             throw StateError(
                 .io, "mounting on \(directory) failed: \(code)\(Self.advice(on: code))")

@@ -59,14 +59,14 @@ extension Integration {
                 forget; cat /mnt/alice/file
 
                 echo "-- all processes die"
-                pkill -9 rowctl; forget
+                killall -9 rowctl; forget
                 cat /mnt/alice/file >/tmp/late 2>&1 &
                 rowctl umount /mnt/alice --state /st || fail "no umount of a dead one"
                 wait $!
                 grep -q ' /mnt/alice ' /proc/mounts && fail "still mounted"
                 rowctl umount /mnt/bob --state /st || fail "no second umount"
                 rowctl ls --state /st | awk '{ print $1, $2 }'
-                pgrep rowctl && fail "a process is left"
+                pidof rowctl && fail "a process is left"
 
                 echo "-- mounted again"
                 mounting /img /mnt/alice --state /st
