@@ -19,8 +19,8 @@ let nio: [Target.Dependency] = [
 let package = Package(
     name: "rowfs",
     products: [
-        .library(name: "ROWCore", targets: ["ROWCore"]),
-        .library(name: "NFSClient", targets: ["NFSClient"]),
+        .library(name: "ROWCore", targets: ["ROWCore", "NFSProtocol"]),
+        .library(name: "NFSClient", targets: ["NFSClient", "NFSProtocol"]),
         .executable(name: "rowctl", targets: ["rowctl"]),
     ],
     dependencies: [
@@ -109,6 +109,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),
+        .executableTarget(
+            name: "example-directory", dependencies: ["ROWCore", "NFSProtocol", system],
+            path: "Examples/EditDirectory", swiftSettings: settings),
         .executableTarget(
             name: "rowfs-demo",
             dependencies: ["NFSProtocol", "NFSClient", "ROWTestKit", "rowctl"] + nio,
