@@ -221,7 +221,9 @@ struct Comparison {
         }
         var path: [UInt8] = []
         for step in chain.reversed() {
-            if let known = paths[step.directory] { path = known } else {
+            if let known = paths[step.directory] {
+                path = known
+            } else {
                 paths[step.directory] = path
             }
             path += [UInt8(ascii: "/")] + step.name

@@ -193,7 +193,9 @@ public final class DirectoryImage {
         }
     }
 
-    private func openListing(of id: NodeID, _ index: some ObjectIndex) throws(Errno) -> OpaquePointer {
+    private func openListing(
+        of id: NodeID, _ index: some ObjectIndex
+    ) throws(Errno) -> OpaquePointer {
         if let listing = listings[id] { return listing }
         if listings.count >= Self.listingsMaximum, let (other, listing) = listings.first {
             // Its import starts again when it is wanted; known names keep their cookies.

@@ -147,7 +147,9 @@ public actor Image {
             let store = try openStore()
             begin()
             defer { end() }
-            let result = await source.perform(fetch, on: try object(fetch.subject, store))
+            let object = try object(fetch.subject, store)
+            // A task of its own: whoever else waits for the answer is not cancelled with the first.
+            let result = await Task { [source] in await source.perform(fetch, on: object) }.value
             try feed(fetch, result, store)
             let status = await withCheckedContinuation { done in
                 store.commit { done.resume(returning: $0) }
@@ -175,7 +177,15 @@ public actor Image {
         let store = try openStore()
         begin()
         defer { end() }
-        let bytes = try await source.read(try object(id, store), range)
+        let object = try object(id, store)
+        let read = await Task { [source] () -> Result<[UInt8], ROWError> in
+            do throws(ROWError) {
+                return .success(try await source.read(object, range))
+            } catch {
+                return .failure(error)
+            }
+        }.value
+        let bytes = try read.get()
         guard bytes.count == range.count else {
             throw ROWError(
                 .status(.io), "\(name) sent \(bytes.count) bytes where \(range.count) were due")

@@ -171,11 +171,13 @@ import Testing
         try engine.remove(directory, "y")
         try engine.create(directory, "y")
         #expect(
-            try diff() == [
-                "removed /d/x", "renamed /moved/ (was /d)",
-                "changed /moved/e/z (was /d/e/z): content, modificationTime", "added /moved/e/new",
-                "replaced /moved/y (was /d/y)",
-            ].sorted { path($0) < path($1) })
+            try diff()
+                == [
+                    "removed /d/x", "renamed /moved/ (was /d)",
+                    "changed /moved/e/z (was /d/e/z): content, modificationTime",
+                    "added /moved/e/new",
+                    "replaced /moved/y (was /d/y)",
+                ].sorted { path($0) < path($1) })
     }
 
     private func path(_ line: String) -> String { String(line.split(separator: " ")[1]) }
