@@ -101,9 +101,9 @@ let package = Package(
         .testTarget(
             name: "ROWRemoteTests",
             dependencies: [
-                "NFSProtocol", "NFSClient", "ROWCore", "ROWRemote", "ROWTestKit",
+                "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWRemote", "ROWTestKit",
                 "example-directory", "example-nfs", "rowctl", system,
-            ], swiftSettings: settings),
+            ] + nio, swiftSettings: settings),
         .testTarget(
             name: "ROWProxyTests",
             dependencies: [

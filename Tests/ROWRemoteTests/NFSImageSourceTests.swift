@@ -1,5 +1,7 @@
 import NFSClient
 import NFSProtocol
+import NIOCore
+import ONCRPC
 import ROWCore
 import ROWRemote
 import ROWTestKit

@@ -432,8 +432,11 @@ public final class ImageStore {
         for waiter in dropped.waiters { waiter(.io) }
     }
 
-    /// Closes the database; nothing may be in flight.
-    public func close() { writer.close() }
+    /// Closes the database and gives the lock up; nothing may be in flight.
+    public func close() {
+        writer.close()
+        lock.release()
+    }
 
     private static func insert(_ row: Row, into db: GRDB.Database) throws {
         func run(_ sql: String, _ arguments: StatementArguments) throws {

@@ -432,7 +432,7 @@ public final class SessionState {
     /// may be called afterwards.
     public func close() {
         openFiles.removeAll()
-        store.writer.close()
+        store.close()
     }
 
     /// Lets go of nodes beyond the limit. Call between operations, never inside one.

@@ -290,6 +290,12 @@ final class SessionStore {
         }
     }
 
+    /// Closes the database and gives the lock up.
+    func close() {
+        writer.close()
+        lock.release()
+    }
+
     func replies() throws -> [StoredReply] {
         try writer.readNow { db in
             try Row.fetchAll(db, sql: "SELECT * FROM reply ORDER BY sequence").map { row in

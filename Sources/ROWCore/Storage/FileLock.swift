@@ -2,9 +2,10 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// An exclusive lock on a file, held until the process ends or the object goes.
+/// An exclusive lock on a file, held until it is released, the object goes or the process ends.
 final class FileLock {
     private let file: FileDescriptor
+    private var isHeld = true
 
     /// - Parameter purpose: what the lock protects, for the error message.
     init(_ path: FilePath, purpose: String) throws(StateError) {
@@ -24,7 +25,13 @@ final class FileLock {
         }
     }
 
-    deinit { try? file.close() }
+    deinit { release() }
+
+    func release() {
+        guard isHeld else { return }
+        isHeld = false
+        try? file.close()
+    }
 }
 
 extension FilePath {

@@ -52,10 +52,10 @@ import Testing
         try FileManager.default.removeItem(atPath: engine.imageDirectory)
         #expect(code { _ = try changes() } == .notFound)
         // One of the same image that knows other ids.
-        let other = try ImageStore(
+        try ImageStore(
             directory: FilePath(engine.imageDirectory), source: "test:plain",
-            root: PlainMain(PlainTree()).rootEntry(), isDurable: false, loop: { _ in })
-        other.close()
+            root: PlainMain(PlainTree()).rootEntry(), isDurable: false, loop: { _ in }
+        ).close()
         #expect(code { _ = try changes() } == .imageMismatch)
         try engine.open()
         #expect(try changes().map(\.path) == ["/d/x"])

@@ -106,6 +106,7 @@ import Testing
         let source = PlainSource(tree())
         let image = try await place.open(source)
         let session = try await image.openSession("s")
+        _ = try await session.list("/")
         source.fail(with: .jukebox)
         #expect(await code { _ = try await session.list("/a") } == .status(.jukebox))
         try await session.create("/own")
