@@ -22,8 +22,8 @@ public struct Change: Sendable, Hashable {
         case renamed
     }
 
-    /// What is not as in the image. Access and change times, link counts and what times and counts of a
-    /// directory follow from its entries do not count.
+    /// What is not as in the image. Access and change times, link counts, and the modification time of a
+    /// directory are not compared.
     public struct Aspects: OptionSet, Sendable, Hashable {
         public let rawValue: UInt8
 

@@ -20,6 +20,7 @@ public enum SessionDiff {
     ) throws(StateError) -> [Change] {
         try StateLayout.check(sessionName: name)
         let session = state.session(name)
+        try check(session.appending("session.sqlite"))
         return try read(
             session: session, image: state.image(try StoredSession.read(session).image))
     }
@@ -53,12 +54,16 @@ public enum SessionDiff {
         }
     }
 
-    private static func open(
-        _ path: FilePath, _ migrator: DatabaseMigrator
-    ) throws(StateError) -> DatabaseQueue {
+    private static func check(_ path: FilePath) throws(StateError) {
         guard FileManager.default.fileExists(atPath: path.string) else {
             throw StateError(.notFound, "there is no \(path); serve the session once to make it")
         }
+    }
+
+    private static func open(
+        _ path: FilePath, _ migrator: DatabaseMigrator
+    ) throws(StateError) -> DatabaseQueue {
+        try check(path)
         do {
             var configuration = Configuration()
             configuration.readonly = true

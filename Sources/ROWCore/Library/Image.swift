@@ -94,6 +94,11 @@ public actor Image {
     ) async throws(ROWError) -> Session {
         let session = try Session(name, on: self, options)
         try await session.start(Confined(value: try openStore()))
+        guard store != nil else {
+            // Closed while the session was looking for what it had changed.
+            try await session.close()
+            throw closed
+        }
         sessions.removeAll { $0.session == nil }
         sessions.append(OpenSession(session: session))
         return session
@@ -119,10 +124,12 @@ public actor Image {
     }
 
     private func openStore() throws(ROWError) -> ImageStore {
-        guard let store else {
-            throw ROWError(.closed, "the image \(name) has been closed; open it again")
-        }
+        guard let store else { throw closed }
         return store
+    }
+
+    private var closed: ROWError {
+        ROWError(.closed, "the image \(name) has been closed; open it again")
     }
 
     // MARK: Asking the source

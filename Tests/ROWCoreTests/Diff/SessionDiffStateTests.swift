@@ -99,7 +99,7 @@ import Testing
 
     @Test func anUnknownSessionIsRefusedByName() throws {
         let state = StateLayout(FilePath(engine.directory))
-        #expect(code { _ = try SessionDiff.read("none", in: state) } == .unreadable)
+        #expect(code { _ = try SessionDiff.read("none", in: state) } == .notFound)
         #expect(code { _ = try SessionDiff.read("a/b", in: state) } == .invalidName)
     }
 

@@ -88,6 +88,26 @@ import Testing
         try await image.close()
     }
 
+    @Test func unstableWritesToManyFilesAreMadeDurableUnasked() async throws {
+        let image = try await place.open(PlainSource(tree()))
+        let session = try await image.openSession("s")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for index in 0..<1100 {
+                group.addTask { try await session.create(FilePath("/n\(index)")) }
+            }
+            try await group.waitForAll()
+        }
+        for index in 0..<1100 {
+            try await session.write(
+                [1], to: FilePath("/n\(index)"), at: 0, stable: .unstable)
+        }
+        let stored = try SessionDiff.read("s", in: place.state)
+        #expect(stored.count == 1100)
+        // Those before the limit was passed; each of the others would be kept in memory.
+        #expect(stored.filter { $0.size == 1 }.count > 1000)
+        try await image.close()
+    }
+
     @Test func aReadThatOverlapsWritesIsOfOneMoment() async throws {
         let image = try await place.open(PlainSource(tree()))
         let session = try await image.openSession("s")

@@ -62,7 +62,8 @@ import Testing
             expected.replaceSubrange(offset..<min(offset + count, expected.count), with: data)
         }
         #expect(try await session.readAll("/d/large") == expected)
-        #expect(try await session.read("/d/large", at: 4990, count: 20) == Array(expected[4990..<5010]))
+        #expect(
+            try await session.read("/d/large", at: 4990, count: 20) == Array(expected[4990..<5010]))
         #expect(try await session.read("/d/large", at: 200_000, count: 20).isEmpty)
         try await image.close()
     }
