@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build test test-long guest lint bench demo clean-lab
+.PHONY: all setup build test test-long guest lint docs bench demo clean-lab
 
 all: build
 
@@ -34,6 +34,10 @@ test-long:
 
 lint:
 	scripts/lint
+
+# DocC archives of the library targets; warnings are errors.
+docs: setup
+	SWIFT=$(SWIFT) scripts/docs
 
 bench: setup
 	$(SWIFT) run -c release -j $(JOBS) Benchmarks

@@ -24,8 +24,9 @@ let tirpc: [Target.Dependency] = isStatic ? [] : ["CTirpc"]
 let package = Package(
     name: "rowfs",
     products: [
-        .library(name: "ROWCore", targets: ["ROWCore"]),
-        .library(name: "NFSClient", targets: ["NFSClient"]),
+        .library(name: "ROWCore", targets: ["ROWCore", "NFSProtocol"]),
+        .library(name: "NFSClient", targets: ["NFSClient", "NFSProtocol"]),
+        .library(name: "ROWRemote", targets: ["ROWRemote", "ROWCore", "NFSClient", "NFSProtocol"]),
         .executable(name: "rowctl", targets: ["rowctl"]),
     ],
     dependencies: [
@@ -34,6 +35,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Only `make docs` builds it.
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     ],
     targets: [
         .target(name: "XDR", swiftSettings: settings),
@@ -52,6 +55,13 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "NFSClient", dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio,
+            swiftSettings: settings),
+        .target(
+            name: "ROWRemote",
+            dependencies: [
+                "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .target(
             name: "ROWProxy",
@@ -94,6 +104,12 @@ let package = Package(
             name: "ROWCoreTests", dependencies: ["ROWCore", "CLinux", "NFSProtocol", system],
             swiftSettings: settings),
         .testTarget(
+            name: "ROWRemoteTests",
+            dependencies: [
+                "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWRemote", "ROWTestKit",
+                "example-directory", "example-nfs", "rowctl", system,
+            ] + nio, swiftSettings: settings),
+        .testTarget(
             name: "ROWProxyTests",
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy", "ROWTestKit",
@@ -114,6 +130,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),
+        .executableTarget(
+            name: "example-directory", dependencies: ["ROWCore", "NFSProtocol", system],
+            path: "Examples/EditDirectory", swiftSettings: settings),
+        .executableTarget(
+            name: "example-nfs",
+            dependencies: ["ROWCore", "ROWRemote", "NFSClient", "NFSProtocol", system],
+            path: "Examples/EditRemote", swiftSettings: settings),
         .executableTarget(
             name: "rowfs-demo",
             dependencies: ["NFSProtocol", "NFSClient", "ROWTestKit", "rowctl"] + nio,

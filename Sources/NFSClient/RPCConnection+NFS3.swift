@@ -4,7 +4,9 @@ public import ONCRPC
 public import XDR
 
 extension RPCConnection {
-    /// Calls an NFSv3 procedure (RFC 1813 §3.3); see ``call`` for what is common to all calls.
+    /// Calls an NFSv3 procedure (RFC 1813 §3.3); see
+    /// ``call(program:version:procedure:credential:argumentsSize:encode:payload:timeout:completion:)``
+    /// for what is common to all calls.
     /// - Parameter arguments: the procedure's `Arguments`.
     /// - Parameter payload: the data of WRITE.
     /// - Parameter completion: given the reply, from which ``RPCReply/decode(_:)`` reads the

@@ -106,7 +106,7 @@ extension Proxy {
         /// Finds what cannot be meant.
         public func check() throws(ConfigurationError) {
             do {
-                try StateDirectory.checkSessionName(session)
+                try StateLayout.check(sessionName: session)
             } catch {
                 throw ConfigurationError(message: error.message)
             }

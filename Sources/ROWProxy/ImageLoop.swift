@@ -117,7 +117,7 @@ final class ImageLoop {
 
     private func open(_ options: Proxy.SessionOptions) throws -> SessionState {
         do {
-            try StateDirectory.checkSessionName(options.name)
+            try StateLayout.check(sessionName: options.name)
         } catch {
             throw ConfigurationError(message: error.message)
         }

@@ -10,6 +10,8 @@ public struct SessionStatus: Codable, Sendable {
     public var calls: Calls
     public var bytes: Bytes
     public var changed: Changed
+    /// The files with most stored bytes, largest first; whoever shows a status fills them in.
+    public var largest: [StoredFile] = []
     /// Nodes in memory.
     public var handles: Int
     public var main: [Main]
@@ -44,6 +46,21 @@ public struct SessionStatus: Codable, Sendable {
         public var blocks: Int
     }
 
+    public struct StoredFile: Codable, Sendable {
+        public var path: String
+        public var storedBytes: Int
+
+        public init(path: String, storedBytes: Int) {
+            self.path = path
+            self.storedBytes = storedBytes
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case path
+            case storedBytes = "stored_bytes"
+        }
+    }
+
     public struct Main: Codable, Sendable {
         public var server: String
         /// `local`, `connected`, `disconnected` or `unknown`.
@@ -71,7 +88,7 @@ public struct SessionStatus: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case session, image, state, durability, calls, bytes, changed, handles, main, events
+        case session, image, state, durability, calls, bytes, changed, largest, handles, main, events
         case uptimeSeconds = "uptime_seconds"
     }
 }

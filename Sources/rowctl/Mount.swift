@@ -47,7 +47,7 @@ struct MountVerb: ParsableCommand {
         let directory = try MountTable.absolute(mountpoint)
         let name = session ?? String(directory.split(separator: "/").last ?? "root")
         do {
-            try StateDirectory.checkSessionName(name)
+            try StateLayout.check(sessionName: name)
         } catch {
             throw UsageError(description: "\(error); name the session with --session")
         }

@@ -16,8 +16,8 @@ struct Rowctl: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            MountVerb.self, Unmount.self, Serve.self, Export.self, StatSession.self, List.self,
-            Remove.self,
+            MountVerb.self, Unmount.self, Serve.self, Export.self, List.self, StatSession.self,
+            Diff.self, Remove.self,
         ])
 }
 

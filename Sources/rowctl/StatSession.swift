@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import ROWCore
 import ROWProxy
+import SystemPackage
 
 struct StatSession: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -35,7 +36,8 @@ struct StatSession: ParsableCommand {
 
     func run() throws {
         repeat {
-            let status = try SessionStatus.read(name, in: state.directory)
+            var status = try SessionStatus.read(name, in: state.directory)
+            status.largest = try largest()
             if json {
                 print(try jsonText(status, isPretty: !watch))
             } else {
@@ -46,6 +48,24 @@ struct StatSession: ParsableCommand {
             flushStandardOutput()
             if watch { usleep(UInt32(interval * 1_000_000)) }
         } while watch
+    }
+}
+
+extension StatSession {
+    private static let largestCount = 10
+
+    /// The files of which the session stores most.
+    private func largest() throws -> [SessionStatus.StoredFile] {
+        let changes: [Change]
+        do throws(StateError) {
+            changes = try SessionDiff.read(name, in: state.directory.layout)
+        } catch {
+            // A session that lost its image database has none until it is served again.
+            return []
+        }
+        return changes.filter { $0.storedBytes > 0 }.sorted { $0.storedBytes > $1.storedBytes }
+            .prefix(Self.largestCount)
+            .map { .init(path: $0.path.string, storedBytes: Int($0.storedBytes)) }
     }
 }
 
@@ -77,6 +97,11 @@ extension SessionStatus {
                     name, "\(calls.client[name] ?? 0)", "\(calls.main[name] ?? 0)",
                     "\(calls.shadow[name] ?? 0)")
             }
+            lines += ["", table.text]
+        }
+        if !largest.isEmpty {
+            var table = Table([("STORED", .right), ("FILE", .left)])
+            for file in largest { table.add(byteText(file.storedBytes), file.path) }
             lines += ["", table.text]
         }
         if !events.isEmpty { lines.append("") }

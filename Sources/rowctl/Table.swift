@@ -45,10 +45,11 @@ func byteText(_ count: Int) -> String {
     return String(format: "%.\(digits)f \(units[unit])", value)
 }
 
-/// What `--json` prints: keys in order, so that outputs can be compared.
+/// What `--json` prints: keys in snake_case and in order, so that outputs can be compared.
 func jsonText(_ value: some Encodable, isPretty: Bool = true) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     if isPretty { encoder.outputFormatting.insert(.prettyPrinted) }
     return String(decoding: try encoder.encode(value), as: UTF8.self)
 }

@@ -121,7 +121,7 @@ import Testing
             #expect(
                 Set(top.keys) == [
                     "session", "image", "state", "durability", "uptime_seconds", "calls", "bytes",
-                    "changed", "handles", "main", "events",
+                    "changed", "largest", "handles", "main", "events",
                 ])
             #expect(top["state"] as? String == (isRunning ? "running" : "stopped"))
             func keys(_ name: String) -> Set<String> {

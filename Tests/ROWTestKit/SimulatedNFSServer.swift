@@ -23,6 +23,9 @@ public final class SimulatedNFSServer: Sendable {
         case truncate(to: Int)
         /// The connection is closed in its place.
         case disconnect
+        /// Refused with this status and without attributes, for procedures of which that is a whole
+        /// failure: LOOKUP, READLINK, READ, READDIR, READDIRPLUS.
+        case refuse(NFS3.Status)
     }
 
     public let port: Int
@@ -280,6 +283,11 @@ private final class SimulatedConnection: ChannelInboundHandler {
             send(damaged, context)
         case .truncate(let count): send(Array(reply.prefix(count)), context)
         case .disconnect: context.close(promise: nil)
+        case .refuse(let status):
+            let refusal = NFS3.Readdirplus.Result.failure(status, .init(nil)).encoded()
+            send(
+                encoded(RPC.successHeaderSize) { RPC.encodeSuccess(xid: call.xid, into: &$0) }
+                    + refusal, context)
         }
     }
 

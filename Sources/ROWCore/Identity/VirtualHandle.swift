@@ -33,7 +33,7 @@ public struct VirtualHandle: Sendable, Equatable {
         var high: UInt64
     }
 
-    /// Reads a handle's fields; ``HandleKey/verify(tag:id:code:)`` says whether they are genuine.
+    /// Reads a handle's fields; ``SessionState/node(of:)`` says whether they are genuine.
     @inlinable
     public static func parse(_ handle: borrowing RawSpan) -> Parsed {
         guard handle.byteCount == byteCount else { return .malformed }

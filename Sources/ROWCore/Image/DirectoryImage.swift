@@ -46,11 +46,15 @@ public final class DirectoryImage {
 
     /// Answers a fetch, now.
     public func perform(_ fetch: Fetch, in store: ImageStore) -> FetchResult {
+        answer(fetch, store)
+    }
+
+    func answer(_ fetch: Fetch, _ index: some ObjectIndex) -> FetchResult {
         do {
             switch fetch {
-            case .lookup(let directory, let name): return try lookup(directory, name, store)
-            case .listing(let directory): return try page(of: directory, store)
-            case .target(let id): return try target(of: id, store)
+            case .lookup(let directory, let name): return try lookup(directory, name, index)
+            case .listing(let directory): return try page(of: directory, index)
+            case .target(let id): return try target(of: id, index)
             }
         } catch {
             return .failed(NFS3.Status(error))
@@ -61,15 +65,21 @@ public final class DirectoryImage {
     /// - Throws: STALE when it is no longer the file that the image store knows.
     public func file(_ id: NodeID, in store: ImageStore) throws(Errno) -> SparseFile {
         if let file = openFiles[id] { return file }
+        return try openFile(id, store)
+    }
+
+    /// As ``file(_:in:)``, for whoever has another index of the objects.
+    func openFile(_ id: NodeID, _ index: some ObjectIndex) throws(Errno) -> SparseFile {
+        if let file = openFiles[id] { return file }
         let file = SparseFile(
             descriptor: try openPath(
-                of: id, store, flags: UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK)))
+                of: id, index, flags: UInt64(O_RDONLY | O_NOFOLLOW | O_NONBLOCK)))
         var stat = clinux_stat()
         guard clinux_fstat(file.descriptor.rawValue, &stat) == 0,
-            let now = NFS3.Attributes(stat), let known = store.attributes(of: id),
+            let now = NFS3.Attributes(stat), let known = index.attributes(of: id),
             known.isSameObject(as: now)
         else {
-            store.onEvent("the image changed under us: a file of \(path) is not what it was")
+            index.report("the image changed under us: a file of \(path) is not what it was")
             throw .staleNFSFileHandle
         }
         if openOrder.count >= Self.openFilesMaximum {
@@ -83,9 +93,9 @@ public final class DirectoryImage {
     // MARK: Reaching objects
 
     private func openPath(
-        of id: NodeID, _ store: ImageStore, flags: UInt64
+        of id: NodeID, _ index: some ObjectIndex, flags: UInt64
     ) throws(Errno) -> FileDescriptor {
-        guard var path = store.path(of: id) else { throw .noSuchFileOrDirectory }
+        guard var path = index.path(of: id) else { throw .noSuchFileOrDirectory }
         if path.isEmpty { path = [UInt8(ascii: ".")] }
         path.append(0)
         let code = path.withUnsafeBufferPointer { bytes in
@@ -100,9 +110,9 @@ public final class DirectoryImage {
     }
 
     private func withDirectory<T>(
-        _ id: NodeID, _ store: ImageStore, _ body: (FileDescriptor) throws(Errno) -> T
+        _ id: NodeID, _ index: some ObjectIndex, _ body: (FileDescriptor) throws(Errno) -> T
     ) throws(Errno) -> T {
-        let directory = try openPath(of: id, store, flags: CLINUX_O_PATH | UInt64(O_DIRECTORY))
+        let directory = try openPath(of: id, index, flags: CLINUX_O_PATH | UInt64(O_DIRECTORY))
         defer { try? directory.close() }
         return try body(directory)
     }
@@ -125,35 +135,30 @@ public final class DirectoryImage {
     // MARK: Fetches
 
     private func lookup(
-        _ directory: NodeID, _ name: [UInt8], _ store: ImageStore
+        _ directory: NodeID, _ name: [UInt8], _ index: some ObjectIndex
     ) throws(Errno) -> FetchResult {
-        try withDirectory(directory, store) { directory throws(Errno) in
+        try withDirectory(directory, index) { directory throws(Errno) in
             .entry(try entryIfPresent(directory, name))
         }
     }
 
-    private func target(of id: NodeID, _ store: ImageStore) throws(Errno) -> FetchResult {
-        guard let (parent, name) = store.location(of: id) else { throw .invalidArgument }
-        return try withDirectory(parent, store) { directory throws(Errno) in
-            var text = [UInt8](repeating: 0, count: NFS3.pathSizeMaximum)
-            let count = (name + [0]).withUnsafeBufferPointer { bytes in
-                bytes.withMemoryRebound(to: CChar.self) { name in
-                    text.withUnsafeMutableBytes { buffer in
-                        clinux_readlinkat(
-                            directory.rawValue, name.baseAddress!,
-                            buffer.assumingMemoryBound(to: CChar.self).baseAddress!, buffer.count)
-                    }
-                }
-            }
-            guard count >= 0 else { throw Errno(rawValue: Int32(-count)) }
-            return .target(Array(text[0..<count]))
+    private func target(of id: NodeID, _ index: some ObjectIndex) throws(Errno) -> FetchResult {
+        let link = try openPath(of: id, index, flags: CLINUX_O_PATH | UInt64(O_NOFOLLOW))
+        defer { try? link.close() }
+        var text = [UInt8](repeating: 0, count: NFS3.pathSizeMaximum)
+        let count = text.withUnsafeMutableBytes { buffer in
+            clinux_readlinkat(
+                link.rawValue, "", buffer.assumingMemoryBound(to: CChar.self).baseAddress!,
+                buffer.count)
         }
+        guard count >= 0 else { throw Errno(rawValue: Int32(-count)) }
+        return .target(Array(text[0..<count]))
     }
 
-    private func page(of id: NodeID, _ store: ImageStore) throws(Errno) -> FetchResult {
-        let listing = try openListing(of: id, store)
+    private func page(of id: NodeID, _ index: some ObjectIndex) throws(Errno) -> FetchResult {
+        let listing = try openListing(of: id, index)
         do {
-            return try page(of: id, listing, store)
+            return try page(of: id, listing, index)
         } catch {
             // The entries of this page are lost, so the import has to start again.
             clinux_dir_close(listing)
@@ -163,9 +168,9 @@ public final class DirectoryImage {
     }
 
     private func page(
-        of id: NodeID, _ listing: OpaquePointer, _ store: ImageStore
+        of id: NodeID, _ listing: OpaquePointer, _ index: some ObjectIndex
     ) throws(Errno) -> FetchResult {
-        try withDirectory(id, store) { directory throws(Errno) in
+        try withDirectory(id, index) { directory throws(Errno) in
             var entries: [(name: [UInt8], entry: MainEntry)] = []
             var buffer = [CChar](repeating: 0, count: 256)
             var ino: UInt64 = 0
@@ -188,14 +193,16 @@ public final class DirectoryImage {
         }
     }
 
-    private func openListing(of id: NodeID, _ store: ImageStore) throws(Errno) -> OpaquePointer {
+    private func openListing(
+        of id: NodeID, _ index: some ObjectIndex
+    ) throws(Errno) -> OpaquePointer {
         if let listing = listings[id] { return listing }
         if listings.count >= Self.listingsMaximum, let (other, listing) = listings.first {
             // Its import starts again when it is wanted; known names keep their cookies.
             clinux_dir_close(listing)
             listings[other] = nil
         }
-        let directory = try openPath(of: id, store, flags: UInt64(O_RDONLY | O_DIRECTORY))
+        let directory = try openPath(of: id, index, flags: UInt64(O_RDONLY | O_DIRECTORY))
         guard let listing = clinux_dir_open(directory.rawValue) else {
             try? directory.close()
             throw .noMemory
@@ -203,6 +210,20 @@ public final class DirectoryImage {
         listings[id] = listing
         return listing
     }
+}
+
+/// What must be known of objects to find them in a directory.
+protocol ObjectIndex {
+    /// The path in the image, without a leading slash.
+    func path(of id: NodeID) -> [UInt8]?
+    /// As they were when the object was first seen.
+    func attributes(of id: NodeID) -> NFS3.Attributes?
+    /// Tells the operator.
+    func report(_ event: String)
+}
+
+extension ImageStore: ObjectIndex {
+    func report(_ event: String) { onEvent(event) }
 }
 
 extension NFS3.Attributes {

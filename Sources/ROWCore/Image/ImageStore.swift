@@ -434,7 +434,7 @@ public final class ImageStore {
         for waiter in dropped.waiters { waiter(.io) }
     }
 
-    /// Closes the database; nothing may be in flight.
+    /// Closes the database and gives the lock up; nothing may be in flight.
     public func close() {
         writer.close()
         lock.release()

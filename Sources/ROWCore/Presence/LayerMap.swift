@@ -241,7 +241,7 @@ public struct LayerMap: Sendable {
         partialBlocks.remove(blocks)
     }
 
-    private static func isValid(blockSize: UInt64) -> Bool {
+    static func isValid(blockSize: UInt64) -> Bool {
         (blockSizeMinimum...blockSizeMaximum).contains(blockSize) && blockSize.nonzeroBitCount == 1
     }
 }

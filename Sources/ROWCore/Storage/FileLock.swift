@@ -2,10 +2,10 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// An exclusive lock on a file, held until it is released, or the process ends or the object goes.
+/// An exclusive lock on a file, held until it is released, the object goes or the process ends.
 final class FileLock {
     private let file: FileDescriptor
-    private var isReleased = false
+    private var isHeld = true
 
     /// - Parameter purpose: what the lock protects, for the error message.
     /// - Parameter code: of the error when another process has it.
@@ -28,13 +28,13 @@ final class FileLock {
         }
     }
 
+    deinit { release() }
+
     func release() {
-        guard !isReleased else { return }
-        isReleased = true
+        guard isHeld else { return }
+        isHeld = false
         try? file.close()
     }
-
-    deinit { release() }
 }
 
 extension FilePath {

@@ -9,7 +9,7 @@ import Testing
 /// it ten times as long.
 @Suite struct SessionModelTests {
     /// About thirty objects: files of all sizes, directories in directories, links hard and symbolic.
-    private static func image(_ random: inout Randomness) -> PlainTree {
+    static func image(_ random: inout Randomness) -> PlainTree {
         var tree = PlainTree(rootMode: 0o777)
         let isCounted = random.below(3) > 0
         if !isCounted { tree[PlainTree.root].attributes.nlink = 1 }

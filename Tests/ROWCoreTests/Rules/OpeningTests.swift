@@ -26,7 +26,7 @@ import Testing
                 directory: FilePath(engine.imageDirectory), source: "test:plain", root: nil,
                 isDurable: false, loop: { _ in })
         }
-        #expect(image?.code == .locked)
+        #expect(image?.code == .imageInUse)
         let session = refusal {
             _ = try SessionState(
                 name: "test", directory: FilePath(engine.sessionDirectory), image: engine.image,
