@@ -6,7 +6,7 @@ extension Integration {
     /// `rowctl mount` and `rowctl umount` where they belong: on a machine whose kernel has the client.
     @Suite struct MountVerbTests {
         /// The program under test, as small as it gets: the guest keeps it in memory.
-        private func program(in folder: TemporaryDirectory) async throws -> String {
+        static func program(in folder: TemporaryDirectory) async throws -> String {
             let given = ProcessInfo.processInfo.environment["ROWFS_ROWCTL"]
             let stripped = folder.path("rowctl")
             try await runTool(
@@ -73,7 +73,7 @@ extension Integration {
                 cat /mnt/alice/file
                 rowctl umount /mnt/alice --state /st; rowctl rm alice --yes --state /st >/dev/null
                 rowctl ls --state /st | awk '{ print $1, $2 }'
-                """, programs: [try await program(in: folder)])
+                """, programs: [try await Self.program(in: folder)])
             #expect(result.exitCode == 0, "\(result)")
             #expect(
                 result.output == """

@@ -157,10 +157,14 @@ final class Engine {
             guard case .status(let status) = error else { throw error }
             throw Refusal(status)
         }
+        let batch = session.batch.number
         var outcome: NFS3.Status??
         image.commit { outcome = .some($0) }
         queue.run { outcome != nil }
         if case .some(.some(let status)) = outcome { throw Refusal(status) }
+        // The end of one commit may have begun the next meanwhile. What that covers would be unclear to
+        // whoever keeps account; so all of it is waited for, and told.
+        if session.batch.number != batch { try commit() }
     }
 
     /// Waits until all that was changed is committed.
