@@ -98,6 +98,23 @@ import Testing
         try await main.stop()
     }
 
+    @Test func aMainThatForgotItsRootIsMountedAgain() async throws {
+        let main = try await SimulatedNFSServer.start()
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(30) }
+        let hello = try await served.handle("hello")
+        #expect(try await served.text(of: hello) == "hello, world\n")
+        main.setSilent(true)
+        try await main.stop()
+        // All its handles are others now, the root's among them.
+        let reborn = try await SimulatedNFSServer.start(port: main.port, handleTag: 0x99)
+        #expect(try await patientRead(served, hello) == "hello, world\n")
+        let file = try await served.handle("directory/file3")
+        #expect(try await served.text(of: file) == "this is file 3\n")
+        #expect(try await events(served).contains("mounted again"))
+        try await served.stop()
+        try await reborn.stop()
+    }
+
     @Test func whatMainLeavesOutIsAskedForPieceByPiece() async throws {
         let names = (0..<10).map { "file\($0)" }
         let main = try await StubMain.start(files: names)

@@ -22,7 +22,7 @@ import Testing
 
     private static func source(of server: SimulatedNFSServer) throws -> NFSImageSource {
         var options = NFSClient.Options()
-        options.timeout = .seconds(2)
+        options.timeout = .seconds(30)
         options.connection.reconnection = .backoff(
             first: .milliseconds(5), maximum: .milliseconds(50))
         return NFSImageSource(try NFSURL(server.export.url), options: options)
