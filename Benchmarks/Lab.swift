@@ -74,7 +74,10 @@ final class Lab {
         }
         return Report.Comparison(
             name: item.name, movesData: item.movesData, rowfs: Self.side(results[0]),
-            ganesha: Self.side(results[1]), goal: item.goal)
+            ganesha: Self.side(results[1]),
+            ratioOfRounds: Samples(
+                zip(results[0], results[1]).map { $0.callsPerSecond / $1.callsPerSecond }),
+            goal: item.goal)
     }
 
     // MARK: Loads
