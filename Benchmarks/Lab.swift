@@ -89,7 +89,8 @@ final class Lab {
             operation: item.operation, sizeBytes: item.sizeBytes, inFlight: item.inFlight,
             file: file,
             localCopy: !item.movesData
-                ? nil : isOverwritten ? newContent : folder.path("image/\(file)"))
+                ? nil : isOverwritten ? newContent : folder.path("image/\(file)"),
+            isRandom: item.isRandom)
     }
 
     /// Brings the file into the page cache, whatever that has dropped since, and checks what is read.
@@ -98,6 +99,7 @@ final class Lab {
             var all = load
             all.sizeBytes = Self.largeTransfer
             all.inFlight = 8
+            all.isRandom = false
             let bytes = load.file == Self.largeFile ? Self.largeFileBytes : fileBytes
             try await all.run(on: server, calls: bytes / all.sizeBytes)
         }

@@ -19,7 +19,7 @@ enum SessionParts {
 
     private static let transfer: UInt64 = 32 << 10
     private static let fileBytes = 16 << 20
-    private static let nameCount = 1024
+    private static let nameCount = 512
 
     /// Which part of the file of ``fileSession()`` a READ falls into.
     private enum Place: UInt64 {
@@ -78,7 +78,7 @@ enum SessionParts {
     /// The handles of some nodes of a session.
     private static func handles(_ local: LocalSession) throws -> [NFS3.FileHandle] {
         try (0..<64).map { number in
-            local.session.handle(of: try local.find("entry.\(number * 16 + 1)"))
+            local.session.handle(of: try local.find("entry.\(number * 8 + 1)"))
         }
     }
 
@@ -132,7 +132,7 @@ enum SessionParts {
 
     private static func attributes() throws -> (Int) -> UInt64 {
         let local = try nameSession()
-        let ids = try (0..<64).map { try local.find("entry.\($0 * 16 + 1)") }
+        let ids = try (0..<64).map { try local.find("entry.\($0 * 8 + 1)") }
         return { count in
             var sum: UInt64 = 0
             for index in 0..<count {
@@ -146,7 +146,7 @@ enum SessionParts {
 
     private static func lookup() throws -> (Int) -> UInt64 {
         let local = try nameSession()
-        let names = (0..<64).map { "entry.\($0 * 16 + 1)" }
+        let names = (0..<64).map { "entry.\($0 * 8 + 1)" }
         return { count in
             var sum: UInt64 = 0
             for index in 0..<count {
@@ -200,26 +200,41 @@ enum SessionParts {
 
     private static func listing() throws -> (Int) -> UInt64 {
         let local = try nameSession()
+        // Once before, which imports it.
+        _ = mustSucceed { () throws(Interrupt) in try list(local, atMost: .max) }
         return { count in
             var sum: UInt64 = 0
             var done = 0
             while done < count {
-                mustSucceed { () throws(Interrupt) in
-                    var last: UInt64 = 0
-                    var isEnd = false
-                    while !isEnd, done < count {
-                        isEnd = try local.run { session throws(Interrupt) in
-                            try session.readDirectory(.root, after: last, .root) { entry in
-                                last = entry.cookie
-                                sum &+= entry.id.rawValue
-                                done += 1
-                                return done < count
-                            }
-                        }
-                    }
+                let (entries, ids) = mustSucceed { () throws(Interrupt) in
+                    try list(local, atMost: count - done)
                 }
+                done += entries
+                sum &+= ids
             }
             return sum
         }
+    }
+
+    /// Lists the root directory.
+    /// - Returns: how many entries, and the sum of their ids.
+    private static func list(
+        _ local: LocalSession, atMost maximum: Int
+    ) throws(Interrupt) -> (entries: Int, ids: UInt64) {
+        var last: UInt64 = 0
+        var entries = 0
+        var ids: UInt64 = 0
+        var isEnd = false
+        while !isEnd, entries < maximum {
+            isEnd = try local.run { session throws(Interrupt) in
+                try session.readDirectory(.root, after: last, .root) { entry in
+                    last = entry.cookie
+                    ids &+= entry.id.rawValue
+                    entries += 1
+                    return entries < maximum
+                }
+            }
+        }
+        return (entries, ids)
     }
 }

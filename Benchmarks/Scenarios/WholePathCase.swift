@@ -16,6 +16,8 @@ struct WholePathCase: Sendable {
     let inFlight: Int
     /// The file of 1 GiB that the acceptance is about, not one of `--file-size`.
     var isLarge = false
+    /// Places in the file that do not follow one another.
+    var isRandom = false
     /// Of the ratio to nfs-ganesha.
     var goal: Goal?
 
@@ -27,7 +29,7 @@ struct WholePathCase: Sendable {
         let operation = operation == .create ? "CREATE+REMOVE" : operation.rawValue.uppercased()
         let size = sizeBytes >= 1 << 20 ? "\(sizeBytes >> 20)M" : "\(sizeBytes >> 10)K"
         return "\(route.rawValue) \(operation)" + (movesData ? " \(size)" : "") + " x\(inFlight)"
-            + (isLarge ? " of 1 GiB" : "")
+            + (isLarge ? " of 1 GiB" : "") + (isRandom ? " at random" : "")
     }
 
     static let all: [WholePathCase] = acceptance + reads + writes + names
@@ -42,9 +44,15 @@ struct WholePathCase: Sendable {
             isLarge: true, goal: .atLeast(0.6))
     ]
 
-    private static let reads = routes.flatMap { route in
-        transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
-    }
+    private static let reads =
+        routes.flatMap { route in
+            transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
+        } + [
+            // Nothing adjoins here: each is a READ of main.
+            WholePathCase(
+                route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isRandom: true)
+        ]
 
     /// WRITEs go to the shadow whatever the image is.
     private static let writes = transfers(.shadow, .write, goal: .atLeast(1))
