@@ -126,7 +126,7 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "XDR", "NFSProtocol", "ROWCore", "ROWTestKit", "nfsload", "rowctl",
+                "XDR", "NFSProtocol", "ROWCore", "ROWTestKit", "nfsload", "rowctl", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),

@@ -8,7 +8,7 @@ struct Benchmarks: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "Benchmarks",
         abstract:
-            "Measure the codec and the block path alone, and the whole path beside nfs-ganesha.",
+            "Measure parts of the program alone, and the whole path beside nfs-ganesha.",
         discussion: """
             The whole path is measured with a driver that is not our own client, in turns with \
             nfs-ganesha in the same run; what counts is the ratio of the medians. Needs root, \
@@ -22,7 +22,7 @@ struct Benchmarks: AsyncParsableCommand {
     var rounds = 5
 
     @Option(help: ArgumentHelp("Length of a measurement.", valueName: "s"))
-    var seconds = 0.5
+    var seconds = 0.3
 
     @Option(help: ArgumentHelp("Of the files that are read and written.", valueName: "MiB"))
     var fileSize = 256
@@ -51,8 +51,8 @@ struct Benchmarks: AsyncParsableCommand {
             try Relaunch.inOwnNetwork(congestion: congestion)
         }
         let report = Report()
-        for part in CodecParts.all + BlockParts.all where selects(part.name) {
-            report.add(part.measure(rounds: rounds, seconds: seconds))
+        for part in CodecParts.all + BlockParts.all + SessionParts.all where selects(part.name) {
+            report.add(try part.measure(rounds: rounds, seconds: seconds))
         }
         let cases = WholePathCase.all.filter { selects($0.name) }
         if !cases.isEmpty {

@@ -74,7 +74,10 @@ final class Lab {
         }
         return Report.Comparison(
             name: item.name, movesData: item.movesData, rowfs: Self.side(results[0]),
-            ganesha: Self.side(results[1]), goal: item.goal)
+            ganesha: Self.side(results[1]),
+            ratioOfRounds: Samples(
+                zip(results[0], results[1]).map { $0.callsPerSecond / $1.callsPerSecond }),
+            goal: item.goal)
     }
 
     // MARK: Loads
@@ -86,7 +89,8 @@ final class Lab {
             operation: item.operation, sizeBytes: item.sizeBytes, inFlight: item.inFlight,
             file: file,
             localCopy: !item.movesData
-                ? nil : isOverwritten ? newContent : folder.path("image/\(file)"))
+                ? nil : isOverwritten ? newContent : folder.path("image/\(file)"),
+            isRandom: item.isRandom)
     }
 
     /// Brings the file into the page cache, whatever that has dropped since, and checks what is read.
@@ -95,6 +99,7 @@ final class Lab {
             var all = load
             all.sizeBytes = Self.largeTransfer
             all.inFlight = 8
+            all.isRandom = false
             let bytes = load.file == Self.largeFile ? Self.largeFileBytes : fileBytes
             try await all.run(on: server, calls: bytes / all.sizeBytes)
         }

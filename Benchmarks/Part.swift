@@ -4,10 +4,10 @@ struct Part: Sendable {
     var goal: Goal?
     /// Makes what is measured from what it works on, which is not. It does the operation so many times;
     /// what it returns must depend on all of them, or the compiler would leave them out.
-    let prepare: @Sendable () -> (_ count: Int) -> UInt64
+    let prepare: @Sendable () throws -> (_ count: Int) -> UInt64
 
-    func measure(rounds: Int, seconds: Double) -> Report.Part {
-        let body = prepare()
+    func measure(rounds: Int, seconds: Double) throws -> Report.Part {
+        let body = try prepare()
         let count = calibrate(body, seconds: seconds)
         let times = (0..<rounds).map { _ in nanoseconds(of: body, count) / Double(count) }
         return Report.Part(name: name, nanosecondsPerOperation: Samples(times), goal: goal)

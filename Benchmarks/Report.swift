@@ -29,14 +29,23 @@ final class Report {
         let goal: Goal?
         /// Of the medians; above 1 is faster than nfs-ganesha.
         let ratio: Double
+        /// Of the measurements that were made one after the other.
+        let ratioOfRounds: Samples
+        /// Whether the ratio is what it should be; nil without a goal.
+        let isMet: Bool?
 
-        init(name: String, movesData: Bool, rowfs: Side, ganesha: Side, goal: Goal?) {
+        init(
+            name: String, movesData: Bool, rowfs: Side, ganesha: Side, ratioOfRounds: Samples,
+            goal: Goal?
+        ) {
             self.name = name
             self.movesData = movesData
             self.rowfs = rowfs
             self.ganesha = ganesha
             self.goal = goal
+            self.ratioOfRounds = ratioOfRounds
             ratio = rowfs.callsPerSecond.median / ganesha.callsPerSecond.median
+            isMet = goal?.isMet(by: ratio)
         }
     }
 
@@ -68,21 +77,24 @@ final class Report {
         if comparisons.isEmpty {
             print()
             print("The whole path beside nfs-ganesha, congestion control \(congestion):")
-            print("ratio of medians; MB/s for data, else calls/s; server CPU in µs per call")
+            print(
+                "ratio of medians, least and greatest of a round; medians of both sides, MB/s for")
+            print("data, else calls/s; server CPU in µs per call, without main's")
             row(
-                "case",
-                ["ratio", "rowfs", "min", "max", "ganesha", "min", "max", "CPU", "its CPU"],
+                "case", ["ratio", "min", "max", "rowfs", "ganesha", "CPU", "its CPU"],
                 goal: "goal")
         }
         comparisons.append(comparison)
         let sides = [comparison.rowfs, comparison.ganesha]
-        let speeds = sides.flatMap { side in
-            let speed = comparison.movesData ? side.megabytesPerSecond : side.callsPerSecond
-            return [speed.median, speed.minimum, speed.maximum].map { figure($0) }
+        let ratios = [
+            comparison.ratio, comparison.ratioOfRounds.minimum, comparison.ratioOfRounds.maximum,
+        ]
+        let speeds = sides.map {
+            comparison.movesData ? $0.megabytesPerSecond.median : $0.callsPerSecond.median
         }
         row(
             comparison.name,
-            [String(format: "%.2f", comparison.ratio)] + speeds
+            ratios.map { String(format: "%.2f", $0) } + speeds.map { figure($0) }
                 + sides.map { figure($0.serverMicrosecondsPerCall.median) },
             goal: verdict(comparison.goal, on: comparison.ratio))
     }
@@ -133,6 +145,6 @@ final class Report {
 
     private func verdict(_ goal: Goal?, on figure: Double) -> String {
         guard let goal else { return "" }
-        return goal.isMet(by: figure) ? "\(goal)" : "\(goal) MISSED"
+        return "\(goal) \(goal.isMet(by: figure) ? "met" : "NOT MET")"
     }
 }

@@ -16,6 +16,8 @@ struct WholePathCase: Sendable {
     let inFlight: Int
     /// The file of 1 GiB that the acceptance is about, not one of `--file-size`.
     var isLarge = false
+    /// Places in the file that do not follow one another.
+    var isRandom = false
     /// Of the ratio to nfs-ganesha.
     var goal: Goal?
 
@@ -27,12 +29,14 @@ struct WholePathCase: Sendable {
         let operation = operation == .create ? "CREATE+REMOVE" : operation.rawValue.uppercased()
         let size = sizeBytes >= 1 << 20 ? "\(sizeBytes >> 20)M" : "\(sizeBytes >> 10)K"
         return "\(route.rawValue) \(operation)" + (movesData ? " \(size)" : "") + " x\(inFlight)"
-            + (isLarge ? " of 1 GiB" : "")
+            + (isLarge ? " of 1 GiB" : "") + (isRandom ? " at random" : "")
     }
 
     static let all: [WholePathCase] = acceptance + reads + writes + names
 
     private static let sizes = [4 << 10, 32 << 10, 64 << 10, 1 << 20]
+    private static let depths = [1, 8, 32]
+    private static let routes = [Route.shadow, .directory, .passThrough]
 
     private static let acceptance = [
         WholePathCase(
@@ -40,35 +44,42 @@ struct WholePathCase: Sendable {
             isLarge: true, goal: .atLeast(0.6))
     ]
 
-    private static let reads: [WholePathCase] =
-        sizes.flatMap { size in
-            [1, 8, 32].map { inFlight in
-                WholePathCase(
-                    route: .passThrough, operation: .read, sizeBytes: size, inFlight: inFlight)
-            }
-        }
-        + [Route.directory, .shadow].flatMap { route in
-            sizes.map { size in
-                WholePathCase(
-                    route: route, operation: .read, sizeBytes: size, inFlight: 8,
-                    goal: .atLeast(1))
-            }
-        }
+    private static let reads =
+        routes.flatMap { route in
+            transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
+        } + [
+            // Nothing adjoins here: each is a READ of main.
+            WholePathCase(
+                route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isRandom: true)
+        ]
 
-    private static let writes = sizes.map { size in
-        WholePathCase(
-            route: .shadow, operation: .write, sizeBytes: size, inFlight: 8, goal: .atLeast(1))
+    /// WRITEs go to the shadow whatever the image is.
+    private static let writes = transfers(.shadow, .write, goal: .atLeast(1))
+
+    /// Of every size with so many in flight as a client has; the goal is that of eight.
+    private static func transfers(
+        _ route: Route, _ operation: Load.Operation, goal: Goal
+    ) -> [WholePathCase] {
+        sizes.flatMap { size in
+            depths.map { depth in
+                WholePathCase(
+                    route: route, operation: operation, sizeBytes: size, inFlight: depth,
+                    goal: depth == 8 ? goal : nil)
+            }
+        }
     }
 
-    private static let names: [WholePathCase] =
+    private static let names = routes.flatMap { route in
         [Load.Operation.getattr, .lookup, .access].map { operation in
             WholePathCase(
-                route: .passThrough, operation: operation, sizeBytes: 4096, inFlight: 32,
-                goal: .atLeast(1))
+                route: route, operation: operation, sizeBytes: 4096, inFlight: 32,
+                goal: .atLeast(2))
         } + [
             WholePathCase(
-                route: .passThrough, operation: .readdirplus, sizeBytes: 32 << 10, inFlight: 8),
+                route: route, operation: .readdirplus, sizeBytes: 32 << 10, inFlight: 8),
             // Durable with us when it is answered, not with nfs-ganesha: hence without a goal.
-            WholePathCase(route: .shadow, operation: .create, sizeBytes: 4096, inFlight: 8),
+            WholePathCase(route: route, operation: .create, sizeBytes: 4096, inFlight: 8),
         ]
+    }
 }

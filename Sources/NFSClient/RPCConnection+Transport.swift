@@ -64,17 +64,13 @@ extension RPCConnection {
             .connectTimeout(options.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelOption(.maxMessagesPerRead, value: 2)
-            .channelOption(
-                .recvAllocator,
-                value: FixedSizeRecvByteBufferAllocator(capacity: options.receiveBufferBytes)
-            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     // A child process that held the socket would keep the connection open.
                     try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
                         of: NIOBSDSocket.Handle.self
                     ) { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
+                    try handler.value.receiver.install(in: channel)
                     try channel.pipeline.syncOperations.addHandler(handler.value)
                 }
             }
@@ -178,11 +174,14 @@ extension RPCConnection {
 final class RPCConnectionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
+    let receiver: RecordReceiver
     private let connection: RPCConnection
-    private var receiver = RecordReceiver()
     private var failure: (any Error)?
 
-    init(connection: RPCConnection) { self.connection = connection }
+    init(connection: RPCConnection) {
+        self.connection = connection
+        receiver = RecordReceiver(bufferBytes: connection.options.receiveBufferBytes)
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         connection.transportActive(context)
@@ -194,10 +193,8 @@ final class RPCConnectionHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard failure == nil, isCurrent(context) else { return }
-        let bytes = unwrapInboundIn(data)
-        connection.statistics.bytesReceived += UInt64(bytes.readableBytes)
         connection.isReading = true
-        receiver.receive(bytes)
+        connection.statistics.bytesReceived += UInt64(receiver.receive(unwrapInboundIn(data)))
         do throws(RecordError) {
             // A completion may close the connection.
             while isCurrent(context), let record = try receiver.next() {

@@ -12,11 +12,11 @@ public struct CallTable<Context> {
         case dropUnknown
     }
 
-    private var slots: [CallInFlight<Context>?]
-    private var freeSlots: [UInt32]
-    private var generations: [UInt32]
-    private var sequence: UInt64 = 0
-    private let slotBits: UInt32
+    @usableFromInline var slots: [CallInFlight<Context>?]
+    @usableFromInline var freeSlots: [UInt32]
+    @usableFromInline var generations: [UInt32]
+    @usableFromInline var sequence: UInt64 = 0
+    @usableFromInline let slotBits: UInt32
 
     /// - Parameter capacity: the most calls in flight, 1...65536, rounded up to a power of two.
     /// - Parameter firstGeneration: where the generations start. A random one keeps the xids of a
@@ -31,18 +31,20 @@ public struct CallTable<Context> {
     }
 
     /// The most calls in flight.
-    public var capacity: Int { slots.count }
+    @inlinable public var capacity: Int { slots.count }
     /// Calls in flight.
-    public var count: Int { slots.count - freeSlots.count }
-    public var isEmpty: Bool { count == 0 }
-    public var isFull: Bool { freeSlots.isEmpty }
+    @inlinable public var count: Int { slots.count - freeSlots.count }
+    @inlinable public var isEmpty: Bool { count == 0 }
+    @inlinable public var isFull: Bool { freeSlots.isEmpty }
 
     /// The slot that `xid` belongs to, in 0..<capacity: an index for what the caller keeps per slot.
+    @inlinable
     public func slot(of xid: UInt32) -> Int { Int(xid) & (slots.count - 1) }
 
     /// Takes a slot for a call.
     /// - Parameter deadline: when ``expire(now:)`` gives it back, in nanoseconds.
     /// - Returns: the xid to send it with, nil when every slot is taken.
+    @inlinable
     public mutating func begin(_ context: Context, deadline: UInt64) -> UInt32? {
         guard let slot = freeSlots.popLast() else { return nil }
         let index = Int(slot)
@@ -55,6 +57,7 @@ public struct CallTable<Context> {
     }
 
     /// A reply arrived.
+    @inlinable
     public mutating func received(xid: UInt32) -> ReplyAction {
         guard let context = remove(xid: xid) else { return .dropUnknown }
         return .complete(context)
@@ -62,6 +65,7 @@ public struct CallTable<Context> {
 
     /// Gives up on a call.
     /// - Returns: nil when it is not in the table any more.
+    @inlinable
     public mutating func remove(xid: UInt32) -> Context? {
         let index = slot(of: xid)
         guard let call = slots[index], call.xid == xid else { return nil }
@@ -71,6 +75,7 @@ public struct CallTable<Context> {
     }
 
     /// The context of a call in flight.
+    @inlinable
     public func context(of xid: UInt32) -> Context? {
         guard let call = slots[slot(of: xid)], call.xid == xid else { return nil }
         return call.context
@@ -112,12 +117,21 @@ public struct CallTable<Context> {
     }
 }
 
-private struct CallInFlight<Context> {
-    let xid: UInt32
+@usableFromInline
+struct CallInFlight<Context> {
+    @usableFromInline let xid: UInt32
     /// The order in which calls began.
-    let sequence: UInt64
-    let deadline: UInt64
-    let context: Context
+    @usableFromInline let sequence: UInt64
+    @usableFromInline let deadline: UInt64
+    @usableFromInline let context: Context
+
+    @inlinable
+    init(xid: UInt32, sequence: UInt64, deadline: UInt64, context: Context) {
+        self.xid = xid
+        self.sequence = sequence
+        self.deadline = deadline
+        self.context = context
+    }
 }
 
 extension CallInFlight: Sendable where Context: Sendable {}

@@ -86,6 +86,8 @@ public struct RecordError: Error, Sendable, Equatable, CustomStringConvertible {
         case recordTooLong
         /// A record has too many fragments.
         case tooManyFragments
+        /// Part of the stream never came to those who look for records in it.
+        case bytesLost
     }
 
     public let code: Code
@@ -106,6 +108,7 @@ public struct RecordError: Error, Sendable, Equatable, CustomStringConvertible {
         switch code {
         case .recordTooLong: "RPC: a record of at least \(found) bytes, more than \(maximum)"
         case .tooManyFragments: "RPC: a record of at least \(found) fragments, more than \(maximum)"
+        case .bytesLost: "RPC: received bytes were lost on their way to the record scanner"
         }
     }
 }

@@ -80,6 +80,8 @@ extension Proxy {
         /// How long a call to main may take before the client is told to try again later.
         public var mainTimeout = TimeAmount.seconds(20)
         public var congestionControl: String? = "cubic"
+        /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
+        public var unstableBytesMaximum = DirtyBudget.holdBytesDefault
 
         public init(image: Image, session: String, state: StateDirectory) {
             self.image = image

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import NIOCore
 import NIOPosix
 import ROWCore
@@ -10,10 +11,17 @@ import SystemPackage
 ///
 /// Loop-confined.
 final class DirtyBudget {
-    /// Bytes written since the last write-out that have the next one start.
-    static let writeOutBytes = 64 << 20
+    /// A sixteenth of this machine's memory, less than the system itself lets be dirty; within limits
+    /// that let a burst through on a small machine and end within seconds of a disk's time on a large.
+    static let holdBytesDefault: Int = {
+        let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+        return min(max(memory / 16, 192 << 20), 1 << 30)
+    }()
+
     /// Bytes written since the last write-out that hold replies back.
-    static let holdBytes = 192 << 20
+    private let holdBytes: Int
+    /// Bytes written since the last write-out that have the next one start.
+    private let writeOutBytes: Int
     /// Files whose pages are written out one by one; of others the system takes care in its own time.
     private static let filesMaximum = 64
 
@@ -39,14 +47,16 @@ final class DirtyBudget {
         case pages
     }
 
-    init(_ writeOut: WriteOut, loop: any EventLoop, pool: NIOThreadPool) {
+    init(_ writeOut: WriteOut, holdBytes: Int, loop: any EventLoop, pool: NIOThreadPool) {
         self.writeOut = writeOut
+        self.holdBytes = holdBytes
+        writeOutBytes = min(64 << 20, holdBytes / 3)
         self.loop = loop
         self.pool = pool
     }
 
     /// Whether the reply of a WRITE must wait for ``whenRelieved(_:)``.
-    var isExhausted: Bool { dirtyBytes >= Self.holdBytes }
+    var isExhausted: Bool { dirtyBytes >= holdBytes }
 
     /// Counts a write.
     /// - Parameter file: the file written to; asked for only when its pages may have to be written out.
@@ -55,7 +65,7 @@ final class DirtyBudget {
         if case .pages = writeOut, files[key] == nil, files.count < Self.filesMaximum {
             files[key] = file()
         }
-        if dirtyBytes >= Self.writeOutBytes { startWritingOut() }
+        if dirtyBytes >= writeOutBytes { startWritingOut() }
     }
 
     /// Runs `then` when writing may go on.
@@ -75,7 +85,7 @@ final class DirtyBudget {
     private func wroteOut(_ count: Int) {
         dirtyBytes -= count
         isWritingOut = false
-        if dirtyBytes >= Self.writeOutBytes { startWritingOut() }
+        if dirtyBytes >= writeOutBytes { startWritingOut() }
         guard !isExhausted else { return }
         let relieved = waiting
         waiting = []

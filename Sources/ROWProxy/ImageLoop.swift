@@ -64,7 +64,8 @@ final class ImageLoop {
         let nfs = NFSService(
             sessions: sessions, main: main, counters: counters, replies: replies,
             budget: DirtyBudget(
-                isDurable ? .commit(sessions.flushAll) : .pages, loop: loop, pool: pool),
+                isDurable ? .commit(sessions.flushAll) : .pages,
+                holdBytes: configuration.unstableBytesMaximum, loop: loop, pool: pool),
             options: NFSService.Options(
                 squashesRoot: configuration.squashesRoot,
                 groups: configuration.managesGroups

@@ -198,10 +198,6 @@ public final class Proxy: Sendable {
                 }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(
-                    .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 512 << 10)
-                )
-                .childChannelOption(.maxMessagesPerRead, value: 2)
-                .childChannelOption(
                     .writeBufferWaterMark, value: .init(low: 512 << 10, high: 4 << 20)
                 )
                 .childChannelInitializer { channel in
@@ -212,8 +208,9 @@ public final class Proxy: Sendable {
                         try channel.closeOnExec()
                         let server = imageLoop.value.server
                         try server.admit(channel.remoteAddress)
-                        try channel.pipeline.syncOperations.addHandler(
-                            RPCHandler(server: server, allocator: channel.allocator))
+                        let handler = RPCHandler(server: server, allocator: channel.allocator)
+                        try handler.receiver.install(in: channel)
+                        try channel.pipeline.syncOperations.addHandler(handler)
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port).get()

@@ -1,3 +1,4 @@
+import NFSClient
 import NFSProtocol
 import NIOCore
 import ONCRPC
@@ -29,10 +30,7 @@ final class RPCHandler: ChannelInboundHandler {
     private(set) var isClosed = false
     private let server: RPCServer
     private var context: ChannelHandlerContext?
-    private var received: ByteBuffer?
-    /// The bytes that make another look at ``received`` worthwhile.
-    private var receivedNeeded = 0
-    private var scanner = RecordScanner()
+    let receiver = RecordReceiver(bufferBytes: 512 << 10)
     private var gathered: ByteBuffer
     private var parkedCalls = 0
     private var parkedBytes = 0
@@ -57,7 +55,7 @@ final class RPCHandler: ChannelInboundHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         isClosed = true
-        received = nil
+        receiver.reset()
         self.context = nil
         server.closed(self)
     }
@@ -65,23 +63,14 @@ final class RPCHandler: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         // What has arrived and has not begun is the client's to send again.
         isClosed = true
-        received = nil
+        receiver.reset()
         context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosed else { return }
         isReading = true
-        let new = unwrapInboundIn(data)
-        if var held = received.take() {
-            held.discardReadBytes()
-            held.reserveCapacity(
-                minimumWritableBytes: max(new.readableBytes, receivedNeeded - held.readableBytes))
-            held.writeImmutableBuffer(new)
-            received = held
-        } else {
-            received = new
-        }
+        receiver.receive(unwrapInboundIn(data))
         process()
     }
 
@@ -108,7 +97,7 @@ final class RPCHandler: ChannelInboundHandler {
 
     private func end() {
         isClosed = true
-        received = nil
+        receiver.reset()
         context?.close(promise: nil)
     }
 
@@ -129,36 +118,12 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     private func nextRecord() -> ByteBuffer? {
-        guard var bytes = received.take() else { return nil }
-        let scan: RecordScanner.Scan
         do {
-            scan = try scanner.scan(bytes.readableBytesSpan)
+            return try receiver.next()
         } catch {
             fail("\(error)")
             return nil
         }
-        var record: ByteBuffer?
-        let used: Int
-        switch scan {
-        case .incomplete(let needed):
-            receivedNeeded = needed
-            used = 0
-        case .record(let consumed, let body):
-            record = bytes.getSlice(
-                at: bytes.readerIndex + body.lowerBound, length: body.count)
-            used = consumed
-        case .fragments(let consumed, let ranges):
-            var joined = ByteBuffer()
-            for range in ranges {
-                joined.writeBytes(
-                    bytes.readableBytesView.dropFirst(range.lowerBound).prefix(range.count))
-            }
-            record = joined
-            used = consumed
-        }
-        bytes.moveReaderIndex(forwardBy: used)
-        received = bytes.readableBytes > 0 ? bytes : nil
-        return record
     }
 
     private func serve(_ record: ByteBuffer) {
@@ -276,7 +241,7 @@ final class RPCHandler: ChannelInboundHandler {
     func unparked(_ call: RPCCall.Parking) {
         parkedCalls -= 1
         parkedBytes -= call.bytes
-        if received != nil || isPaused { scheduleTurn() }
+        if receiver.hasBytes || isPaused { scheduleTurn() }
     }
 
     /// Whether another call may be looked at now.
@@ -304,18 +269,9 @@ final class RPCHandler: ChannelInboundHandler {
     private func updateReading() {
         guard !isClosed, let context else { return }
         let shouldPause = !mayServe
-        if !shouldPause, isPaused, received != nil { scheduleTurn() }
+        if !shouldPause, isPaused, receiver.hasBytes { scheduleTurn() }
         guard shouldPause != isPaused else { return }
         isPaused = shouldPause
         _ = context.channel.setOption(.autoRead, value: !shouldPause)
-    }
-}
-
-extension Optional {
-    /// Takes the value out, leaving nil: the caller then holds the only reference.
-    fileprivate mutating func take() -> Wrapped? {
-        let value = self
-        self = nil
-        return value
     }
 }

@@ -31,6 +31,7 @@ final class RemoteImage {
     /// and known names keep their cookies.
     var imports: [NodeID: Import] = [:]
     private var objects: [NodeID: Known] = [:]
+    private var gatheredReads = GatheredReads()
 
     /// What is needed to ask main about an object and to check its answer.
     private struct Known {
@@ -309,10 +310,19 @@ final class RemoteImage {
 
     // MARK: Data
 
-    /// READs a range; pieces when it is longer than one READ, or when main answers with less.
+    /// READs a range at the end of this turn of the loop, together with what adjoins.
     func read(_ id: NodeID, _ range: Range<UInt64>, then: @escaping ReadCompletion) {
-        read(id, range, have: nil, as: nil, then: then)
+        if gatheredReads.isEmpty {
+            connection.eventLoop.assumeIsolated().execute {
+                for run in self.gatheredReads.takeAll() {
+                    self.read(run.id, run.range, have: nil, as: nil, then: run.finish)
+                }
+            }
+        }
+        gatheredReads.add(id, range, then: then)
     }
+
+    /// Pieces when it is longer than one READ, or when main answers with less.
 
     private func read(
         _ id: NodeID, _ range: Range<UInt64>, have: ByteBuffer?, as credential: RPC.Credential?,
@@ -381,6 +391,7 @@ final class RemoteImage {
             if UInt64(all.readableBytes) >= range.upperBound - range.lowerBound {
                 then(.success(all))
             } else {
+                gatheredReads.limit(to: ok.data.count)
                 read(id, range, have: all, as: credential, then: then)
             }
         }

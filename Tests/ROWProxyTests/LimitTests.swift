@@ -101,11 +101,15 @@ import XDR
 
     @Test(arguments: [Proxy.Durability.strict, .relaxed])
     func moreUnstableDataThanTheBudgetIsTakenAndKept(durability: Proxy.Durability) async throws {
-        let served = try await Served.directory { $0.durability = durability }
+        let budget = 96 << 20
+        let served = try await Served.directory {
+            $0.durability = durability
+            $0.unstableBytesMaximum = budget
+        }
         let file = try await served.create("much")
         let raw = try await served.raw()
         let chunk = [UInt8](repeating: 7, count: 1 << 20)
-        let count = (DirtyBudget.holdBytes >> 20) + 40
+        let count = (budget >> 20) + 40
         for index in 0..<count {
             raw.send(
                 Message.write(

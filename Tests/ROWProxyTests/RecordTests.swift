@@ -177,6 +177,52 @@ import XDR
         try await served.stop()
     }
 
+    @Test func aWriteCutInItsMarkItsHeaderOrItsPaddingArrivesWhole() async throws {
+        let served = try await Served.directory()
+        let raw = try await served.raw()
+        let file = try await served.create("cut")
+        for count in [(1 << 20) - 1, (1 << 20) - 2, (1 << 20) - 3, 5, 1] {
+            let data = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ count) }
+            let bytes = Message.write(xid: UInt32(count), file, data, .unstable)
+            let header = bytes.count - paddedCount(count)
+            for cut in [2, 30, header - 1, header, header + 1, bytes.count - 2, bytes.count - 1] {
+                raw.send(Array(bytes[..<cut]))
+                raw.send(Array(bytes[cut...]))
+                #expect(try await raw.reply()?.xid == UInt32(count), "\(count) cut at \(cut)")
+            }
+            let (result, read) = try await served.client.read(
+                file, offset: 0, count: UInt32(count))
+            #expect(try result.success.count == count)
+            #expect(Array(read.readableBytesView) == data, "\(count)")
+        }
+        try await served.stop()
+    }
+
+    @Test func aLargeWriteInFragmentsArrivesWhole() async throws {
+        let seed = Seed()
+        var random = seed.makeGenerator()
+        let served = try await Served.directory()
+        let raw = try await served.raw()
+        let file = try await served.create("fragments")
+        for round in 0..<4 {
+            let data = (0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 13 &+ round) }
+            let call = Message.write(xid: UInt32(round), file, data, .unstable).dropFirst(4)
+            var bytes: [UInt8] = []
+            var rest = call
+            while !rest.isEmpty {
+                let count = min(rest.count, Int.random(in: 0...400_000, using: &random))
+                bytes += Message.fragment(rest.prefix(count), isLast: count == rest.count)
+                rest = rest.dropFirst(count)
+            }
+            // Behind one another, so that a read of the socket ends anywhere.
+            raw.send(bytes + bytes)
+            for _ in 0..<2 { #expect(try await raw.reply()?.xid == UInt32(round), "\(seed)") }
+            let (_, read) = try await served.client.read(file, offset: 0, count: 1 << 20)
+            #expect(Array(read.readableBytesView) == data, "\(seed)")
+        }
+        try await served.stop()
+    }
+
     @Test func randomBytesNeitherStopNorSwellTheServer() async throws {
         let seed = Seed()
         var random = seed.makeGenerator()
