@@ -90,20 +90,23 @@ import Testing
         let client = try await NFSClient.connect(NFSURL(proxy.export.url))
         _ = try await client.create("new\u{1b}[31m", "12345")
         _ = try await client.rename(
-            NFS3.Filename("old"), in: client.rootHandle, to: NFS3.Filename("moved"),
-            in: client.rootHandle)
+            from: NFS3.DirectoryOperation(
+                directory: client.rootHandle, name: NFS3.Filename("old")),
+            to: NFS3.DirectoryOperation(
+                directory: client.rootHandle, name: NFS3.Filename("moved"))
+        ).success
         await client.close()
         let listed = try await run("ls", "--state", state).output.split(separator: "\n")
         #expect(listed.count == 2 && listed[0].hasPrefix("SESSION"))
         #expect(listed[1].hasPrefix("alice") && listed[1].contains("running"))
-        let changes = ["added /new\\u{001B}[31m", "renamed /moved (was /old)"]
+        let changes = ["renamed /moved (was /old)", "added /new\\u{1B}[31m"]
         let compared = try await run("diff", "alice", "--state", state).output
         #expect(compared.split(separator: "\n").map(String.init) == changes)
         let json = try await run("diff", "alice", "--state", state, "--json").output
         let decoded = try #require(
             JSONSerialization.jsonObject(with: Data(json.utf8)) as? [[String: Any]])
-        #expect(decoded.map { $0["kind"] as? String } == ["added", "renamed"])
-        #expect(decoded[1]["old_path"] as? String == "/old")
+        #expect(decoded.map { $0["kind"] as? String } == ["renamed", "added"])
+        #expect(decoded[0]["old_path"] as? String == "/old")
         let watched = try await Tool.result(
             of: Tool.find("timeout"),
             [
