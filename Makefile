@@ -27,7 +27,7 @@ test: guest
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \
-    --skip MemoryTests
+    --skip MemoryTests --skip SelfMountTests
 
 # All tests, with more rounds of the random ones, which look at ROWFS_LONG.
 test-long:

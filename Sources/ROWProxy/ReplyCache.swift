@@ -81,7 +81,7 @@ final class ReplyCache {
     /// WRITEs among `states`, by xid: a fresh WRITE then need not be summed up to know that it is new.
     private var writesInProgress: [UInt32: Int] = [:]
     private static let countPerClient = StoredReply.countPerClient
-    private static let clientsMaximum = 1024
+    static let clientsMaximum = 1024
 
     /// Told of a client whose replies go because there are too many clients.
     var onForget: (_ client: [UInt8]) -> Void = { _ in }

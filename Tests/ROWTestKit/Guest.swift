@@ -33,11 +33,12 @@ public struct Guest: Sendable {
     /// Runs a shell script as root in a fresh guest.
     /// - Parameter programs: programs of the host that the script needs, such as `sqlite3`.
     /// - Parameter files: files of the host to copy to `/files`.
+    /// - Parameter disk: a disk image of the host, `/dev/vda` in the guest.
     /// - Parameter hostCommands: by the first word after `host`.
     /// - Throws: ``MissingTool``. A failure of the script is returned, not thrown.
     public func run(
         _ script: String, environment: [String: String] = [:], programs: [String] = [],
-        files: [String] = [], hostCommands: [String: HostCommand] = [:]
+        files: [String] = [], disk: String? = nil, hostCommands: [String: HostCommand] = [:]
     ) async throws -> Result {
         _ = try Tool.find("qemu-system-x86_64")
         let folder = try TemporaryDirectory("rowfs-guest")
@@ -47,6 +48,7 @@ public struct Guest: Sendable {
         for (name, value) in environment { arguments += ["--env", "\(name)=\(value)"] }
         for program in programs { arguments += ["--program", try Tool.find(program)] }
         for file in files { arguments += ["--file", file] }
+        if let disk { arguments += ["--disk", disk] }
         arguments.append(try folder.file("script", script))
 
         let child = try ChildProcess(ProjectPaths.labScript("guest-run"), arguments)

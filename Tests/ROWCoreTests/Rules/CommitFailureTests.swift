@@ -129,6 +129,23 @@ import Testing
         #expect(try engine.read(file).bytes.isEmpty)
     }
 
+    @Test func repliesGoWithTheirClientAndByCount() throws {
+        func reply(_ client: UInt8, _ xid: UInt32) -> StoredReply {
+            StoredReply(client: [client], xid: xid, procedure: 8, checksum: 9, body: [1])
+        }
+        let limit = UInt32(StoredReply.countPerClient)
+        for xid in 0..<(limit + 3) { engine.session.store(reply(1, xid)) }
+        engine.session.store(reply(2, 7))
+        try engine.commit()
+        var stored = try engine.session.storedReplies()
+        #expect(stored.filter { $0.client == [1] }.map(\.xid) == Array(3..<(limit + 3)))
+        #expect(stored.filter { $0.client == [2] }.map(\.xid) == [7])
+        engine.session.forgetReplies(of: [1])
+        try engine.commit()
+        stored = try engine.session.storedReplies()
+        #expect(stored.map(\.client) == [[2]])
+    }
+
     @Test func repliesOfCallsThatFailedAreNotStored() throws {
         let reply = StoredReply(
             client: [127, 0, 0, 1], xid: 7, procedure: 8, checksum: 9, body: [1])
