@@ -131,6 +131,6 @@ private struct RecordBuffers: RecvByteBufferAllocator {
 
     func buffer(allocator: ByteBufferAllocator) -> ByteBuffer { receiver.value.nextBuffer() }
 
-    /// Always "may grow", so that the channel asks each time and keeps no buffer of its own.
+    /// Always "may grow", so that the channel asks each time. It keeps the first buffer that it got.
     func record(actualReadBytes: Int) -> Bool { true }
 }

@@ -28,7 +28,7 @@ extension Proxy {
     }
 
     /// What a client's root is here.
-    public enum RootAccess: String, Sendable, CaseIterable {
+    public enum RootAccess: String, Codable, Sendable, CaseIterable {
         /// Root.
         case keep
         /// Nobody.
@@ -36,7 +36,7 @@ extension Proxy {
     }
 
     /// Where the port mapper's questions are answered.
-    public struct PortmapAddress: Hashable, Sendable {
+    public struct PortmapAddress: Codable, Hashable, Sendable {
         /// nil: where NFS is served.
         public var host: String?
         public var port: Int
@@ -59,7 +59,7 @@ extension Proxy {
         public var image: Image
         public var session: String
         public var state: StateDirectory
-        public var host = "127.0.0.1"
+        public var host = hostDefault
         /// 0: any free one.
         public var port = 0
         /// Clients that may come in, by address; none: those on this machine.
@@ -73,6 +73,12 @@ extension Proxy {
         /// Registers with the port mapper that runs on this machine.
         public var registers = false
         public var durability = Durability.strict
+        /// Of what is kept of the image; nil: the session's.
+        public var imageDurability: Durability {
+            get { givenImageDurability ?? durability }
+            set { givenImageDurability = newValue }
+        }
+        private var givenImageDurability: Durability?
         /// No changes: the image itself is exported.
         public var isReadOnly = false
         /// Who calls main.
@@ -88,6 +94,8 @@ extension Proxy {
             self.session = session
             self.state = state
         }
+
+        static let hostDefault = "127.0.0.1"
 
         var sessionOptions: SessionOptions {
             SessionOptions(name: session, durability: durability, isReadOnly: isReadOnly)

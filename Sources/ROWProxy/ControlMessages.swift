@@ -2,51 +2,88 @@
 enum ControlRequest: Codable, Sendable {
     case status(session: String)
     /// The session is served until the connection that asked ends.
-    case join(Proxy.SessionOptions, Network)
-
-    /// Settings that all sessions of a process share; nil or empty where the one who asks leaves them to
-    /// the process.
-    struct Network: Codable, Sendable {
-        var listen: String?
-        var allow: [String]
-        var root: String?
-        var managesGroups: Bool
-        var usesPortmap: Bool
-
-        init(_ configuration: Proxy.Configuration) {
-            listen = configuration.port == 0 && configuration.host == "127.0.0.1"
-                ? nil : "\(configuration.host):\(configuration.port)"
-            allow = configuration.allow.map(\.description).sorted()
-            root = configuration.rootAccess?.rawValue
-            managesGroups = configuration.managesGroups
-            usesPortmap = configuration.portmap != nil || configuration.registers
-        }
-
-        /// The first setting of another's that this process does not have.
-        func conflict(with wanted: Network, port: Int, host: String) -> String? {
-            if let address = wanted.listen, address != "\(host):\(port)" {
-                return "--listen \(address)"
-            }
-            if !wanted.allow.isEmpty, wanted.allow != allow { return "--allow" }
-            if let root = wanted.root, root != self.root { return "--root \(root)" }
-            if wanted.managesGroups, !managesGroups { return "--manage-gids" }
-            if wanted.usesPortmap, !usesPortmap { return "--portmap or --register" }
-            return nil
-        }
-    }
+    case join(Proxy.SessionOptions, Proxy.SharedSettings)
 }
 
-/// What it answers: one line each.
+/// What it answers: one line each. When a session that joined could not be made durable at its end, one
+/// line more says so.
 enum ControlAnswer: Codable, Sendable {
     case status(SessionStatus)
     case joined(Joined)
-    /// What was asked cannot be done: why, and what to do.
+    /// What was asked cannot be done, or was not: why, and what to do.
     case refused(String)
 
     struct Joined: Codable, Sendable {
         var mountCommand: String
+        var processID: Int32
+        /// Those of the process, with the port that was bound.
+        var settings: Proxy.SharedSettings
+    }
+}
+
+extension Proxy {
+    /// Settings that all sessions of a process share.
+    struct SharedSettings: Codable, Sendable, Equatable {
         var host: String
         var port: Int
-        var processID: Int32
+        /// Ranges, as they are written.
+        var allow: [String]
+        var rootAccess: RootAccess?
+        var managesGroups: Bool
+        var portmap: PortmapAddress?
+        var registers: Bool
+        /// Of what is kept of the image: that of the session it was started for.
+        var durability: Durability
+        var unstableBytesMaximum: Int
+
+        init(_ configuration: Configuration) {
+            host = configuration.host
+            port = configuration.port
+            allow = configuration.allow.map(\.description).sorted()
+            rootAccess = configuration.rootAccess
+            managesGroups = configuration.managesGroups
+            portmap = configuration.portmap
+            registers = configuration.registers
+            durability = configuration.imageDurability
+            unstableBytesMaximum = configuration.unstableBytesMaximum
+        }
+
+        /// The first setting that another wants, or must be told of, and that these do not have.
+        func conflict(with wanted: SharedSettings) -> String? {
+            let wantsAddress = wanted.port != 0 || wanted.host != Configuration.hostDefault
+            if wantsAddress, (wanted.host, wanted.port) != (host, port) {
+                return "--listen \(wanted.host):\(wanted.port)"
+            }
+            if !wanted.allow.isEmpty, wanted.allow != allow {
+                return "--allow \(wanted.allow.joined(separator: " --allow "))"
+            }
+            if let root = wanted.rootAccess, root != rootAccess {
+                return "--root \(root.rawValue)"
+            }
+            if wanted.managesGroups, !managesGroups { return "--manage-gids" }
+            if wanted.portmap != nil, portmap == nil { return "--portmap" }
+            if wanted.registers, !registers { return "--register" }
+            return nil
+        }
+
+        /// Whether a session that joins would be open to other machines although nobody said so.
+        func opens(_ wanted: SharedSettings) -> Bool { !allow.isEmpty && wanted.allow.isEmpty }
+    }
+}
+
+extension Proxy.Configuration {
+    /// Takes over the settings of the process that served the session, so that its clients notice
+    /// nothing.
+    public mutating func succeed(_ membership: Membership) {
+        let settings = membership.settings
+        host = settings.host
+        port = settings.port
+        allow = settings.allow.compactMap { AddressRange($0) }
+        rootAccess = settings.rootAccess
+        managesGroups = settings.managesGroups
+        portmap = settings.portmap
+        registers = settings.registers
+        imageDurability = settings.durability
+        unstableBytesMaximum = settings.unstableBytesMaximum
     }
 }

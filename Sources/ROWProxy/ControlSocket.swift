@@ -98,22 +98,31 @@ enum ControlSocket {
 
 /// What the answers to requests need to know of the process.
 struct ControlAnswerer: Sendable {
-    let network: ControlRequest.Network
-    let host: String
-    let port: Int
+    let settings: Proxy.SharedSettings
+    /// Where it listens, as a number.
+    let address: String
 
     func joined(_ session: String) -> ControlAnswer.Joined {
         ControlAnswer.Joined(
-            mountCommand: Proxy.mountCommand(host: host, port: port, session: session),
-            host: host, port: port, processID: getpid())
+            mountCommand: Proxy.mountCommand(
+                address: address, port: settings.port, session: session),
+            processID: getpid(), settings: settings)
     }
 
     /// Why a session with these settings cannot be served here, if so.
-    func refusal(of wanted: ControlRequest.Network) -> String? {
-        network.conflict(with: wanted, port: port, host: host).map {
-            "the image is served by process \(getpid()) on \(host):\(port) already, without \($0): "
-                + "leave that out to join it, or stop it first"
+    func refusal(of wanted: Proxy.SharedSettings) -> String? {
+        let process =
+            "the image is served by process \(getpid()) on \(settings.host):\(settings.port) already"
+        if let conflict = settings.conflict(with: wanted) {
+            return "\(process), without \(conflict): leave that out to join it, or stop it first"
         }
+        if settings.opens(wanted) {
+            let ranges = settings.allow.map { "--allow \($0)" }.joined(separator: " ")
+            return
+                "\(process), and open to other machines: give \(ranges) to let them in here too, or "
+                + "stop it first"
+        }
+        return nil
     }
 }
 
@@ -159,15 +168,14 @@ private final class ControlHandler: ChannelInboundHandler {
                 return
             }
             answer(.status(imageLoop.status(of: session)), on: channel)
-        case .join(let options, let network):
-            join(options, network, on: channel)
+        case .join(let options, let wanted): join(options, wanted, on: channel)
         }
     }
 
     private func join(
-        _ options: Proxy.SessionOptions, _ network: ControlRequest.Network, on channel: any Channel
+        _ options: Proxy.SessionOptions, _ wanted: Proxy.SharedSettings, on channel: any Channel
     ) {
-        if let refusal = answerer.refusal(of: network) {
+        if let refusal = answerer.refusal(of: wanted) {
             answer(.refused(refusal), on: channel)
             return
         }
@@ -211,7 +219,10 @@ private final class ControlHandler: ChannelInboundHandler {
             return
         }
         guest = nil
-        imageLoop.remove(session) { channel.close(promise: nil) }
+        imageLoop.remove(session) { failure in
+            if let failure { self.answer(.refused(failure.message), on: channel) }
+            channel.close(promise: nil)
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

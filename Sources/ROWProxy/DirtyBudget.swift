@@ -11,8 +11,8 @@ import SystemPackage
 ///
 /// Loop-confined.
 final class DirtyBudget {
-    /// A sixteenth of this machine's memory, less than the system itself lets be dirty; within limits
-    /// that let a burst through on a small machine and end within seconds of a disk's time on a large.
+    /// A sixteenth of this machine's memory, within limits that let a burst through on a small machine
+    /// and end within seconds of a disk's time on a large.
     static let holdBytesDefault: Int = {
         let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
         return min(max(memory / 16, 192 << 20), 1 << 30)
@@ -25,7 +25,7 @@ final class DirtyBudget {
     /// Files whose pages are written out one by one; of others the system takes care in its own time.
     private static let filesMaximum = 64
 
-    private let writeOut: WriteOut
+    private let commit: (@escaping () -> Void) -> Void
     private let loop: any EventLoop
     private let pool: NIOThreadPool
     private var dirtyBytes = 0
@@ -39,16 +39,13 @@ final class DirtyBudget {
         let id: NodeID
     }
 
-    /// How dirty pages get to the disk.
-    enum WriteOut {
-        /// By an early commit of all that was written; the closure tells when it has ended.
-        case commit((@escaping () -> Void) -> Void)
-        /// By themselves, for sessions that promise nothing across a power failure.
-        case pages
-    }
-
-    init(_ writeOut: WriteOut, holdBytes: Int, loop: any EventLoop, pool: NIOThreadPool) {
-        self.writeOut = writeOut
+    /// - Parameter commit: makes all that was written durable, of those sessions that promise it; it
+    ///   tells when it has ended.
+    init(
+        commit: @escaping (@escaping () -> Void) -> Void, holdBytes: Int, loop: any EventLoop,
+        pool: NIOThreadPool
+    ) {
+        self.commit = commit
         self.holdBytes = holdBytes
         writeOutBytes = min(64 << 20, holdBytes / 3)
         self.loop = loop
@@ -59,10 +56,12 @@ final class DirtyBudget {
     var isExhausted: Bool { dirtyBytes >= holdBytes }
 
     /// Counts a write.
+    /// - Parameter isDurable: whether a commit writes it out; else its pages are written out by
+    ///   themselves.
     /// - Parameter file: the file written to; asked for only when its pages may have to be written out.
-    func wrote(_ count: Int, to key: FileKey, file: () -> SparseFile?) {
+    func wrote(_ count: Int, to key: FileKey, isDurable: Bool, file: () -> SparseFile?) {
         dirtyBytes += count
-        if case .pages = writeOut, files[key] == nil, files.count < Self.filesMaximum {
+        if !isDurable, files[key] == nil, files.count < Self.filesMaximum {
             files[key] = file()
         }
         if dirtyBytes >= writeOutBytes { startWritingOut() }
@@ -76,10 +75,7 @@ final class DirtyBudget {
         isWritingOut = true
         let covered = dirtyBytes
         let ended = { self.wroteOut(covered) }
-        switch writeOut {
-        case .commit(let commit): commit(ended)
-        case .pages: writePages(then: ended)
-        }
+        if files.isEmpty { commit(ended) } else { writePages { self.commit(ended) } }
     }
 
     private func wroteOut(_ count: Int) {

@@ -23,6 +23,9 @@ final class ImageLoop {
     private let started = Date()
     private var timer: RepeatedTask?
     private var isClosed = false
+    /// What sessions changed in the image when its database was another: to be looked up before
+    /// anything else is, so that the objects get back the ids that they had, by whatever name.
+    private var lostPaths: [[UInt8]] = []
 
     /// How often unrecorded writes are made durable unasked, and the status file written.
     private static let flushInterval = TimeAmount.seconds(30)
@@ -34,7 +37,7 @@ final class ImageLoop {
         self.configuration = configuration
         self.loop = loop
         let executor: LoopExecutor = { work in loop.execute(work) }
-        let isDurable = configuration.durability == .strict
+        let isDurable = configuration.imageDurability == .strict
         let events = events
         let state = configuration.state
         let source = configuration.image.canonicalName
@@ -58,13 +61,15 @@ final class ImageLoop {
         }
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
-            if let tag = image.learn(session: state.session(name)) { sessions.expect(tag: tag) }
+            guard let learned = image.learn(session: state.session(name)) else { continue }
+            sessions.expect(name, tag: learned.tag)
+            lostPaths += learned.lostPaths
         }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
         let nfs = NFSService(
             sessions: sessions, main: main, counters: counters, replies: replies,
             budget: DirtyBudget(
-                isDurable ? .commit(sessions.flushAll) : .pages,
+                commit: sessions.flushAll,
                 holdBytes: configuration.unstableBytesMaximum, loop: loop, pool: pool),
             options: NFSService.Options(
                 squashesRoot: configuration.squashesRoot,
@@ -74,8 +79,8 @@ final class ImageLoop {
             nfs: nfs,
             mount: MountService(sessions: sessions, main: main, allow: configuration.allow),
             admission: Admission(configuration.allow), onEvent: { events.add($0) })
-        replies.onForget = { [sessions] client in
-            for session in sessions.all { session.state.forgetReplies(of: client) }
+        replies.onForget = { [sessions] owner in
+            sessions[tag: owner.session]?.state.forgetReplies(of: owner.client)
         }
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(
@@ -91,6 +96,29 @@ final class ImageLoop {
         _ options: Proxy.SessionOptions,
         then: @escaping (Result<ServedSession, any Error>) -> Void
     ) {
+        guard !isClosed else {
+            then(.failure(StateError(.imageInUse, "the process that serves the image is ending")))
+            return
+        }
+        if !lostPaths.isEmpty {
+            events.add("the image database was lost or is an older copy: recovering ids")
+        }
+        let image = image
+        let find = { (path: [UInt8]) throws(Interrupt) in _ = try image.find(path) }
+        lookUp(lostPaths[...], by: find) { error in
+            if let error {
+                then(.failure(error))
+            } else {
+                self.lostPaths = []
+                self.addSession(options, then)
+            }
+        }
+    }
+
+    private func addSession(
+        _ options: Proxy.SessionOptions,
+        _ then: @escaping (Result<ServedSession, any Error>) -> Void
+    ) {
         let state: SessionState
         do {
             state = try open(options)
@@ -98,15 +126,14 @@ final class ImageLoop {
             then(.failure(error))
             return
         }
-        let session = ServedSession(state, options)
-        if !state.lostPaths.isEmpty {
-            session.events.add(
-                "the image database is not the one that the session was made on: recovering ids")
-        }
-        recover(state, state.lostPaths[...]) { error in
+        let recover = { (path: [UInt8]) throws(Interrupt) in try state.recover(path) }
+        lookUp(state.lostPaths[...], by: recover) { error in
             do {
                 if let error { throw error }
-                self.replies.load(try state.storedReplies())
+                if !state.lostPaths.isEmpty { try state.recovered() }
+                if self.isClosed { throw StateError(.imageInUse, "the process is ending") }
+                self.replies.load(try state.storedReplies(), session: state.handles.tag)
+                let session = ServedSession(state, options)
                 self.sessions.add(session)
                 then(.success(session))
             } catch {
@@ -123,7 +150,7 @@ final class ImageLoop {
             throw ConfigurationError(message: error.message)
         }
         let isDurable = options.durability == .strict
-        guard !isDurable || configuration.durability == .strict else {
+        guard !isDurable || configuration.imageDurability == .strict else {
             throw StateError(
                 .locked,
                 "the image is served with --durability relaxed already, which promises less than "
@@ -137,76 +164,74 @@ final class ImageLoop {
     }
 
     /// Makes a session durable and lets go of it; its clients are told to wait.
-    func remove(_ session: ServedSession, then: @escaping () -> Void) {
+    /// - Parameter then: hears what could not be made durable, if anything.
+    func remove(_ session: ServedSession, then: @escaping (StateError?) -> Void) {
         // When all of it is closed, so is the session.
         guard !isClosed else {
-            then()
+            then(nil)
             return
         }
         sessions.remove(session)
         session.state.flush { status in
-            if let status {
-                self.events.add("writing \(session.state.name) back failed: \(status)")
-            }
+            let failure = status.map { Self.notWritten(session, $0) }
+            if let failure { self.events.add(failure.message) }
             self.writeStatusFile(of: session)
             session.state.close()
-            then()
+            then(failure)
         }
     }
 
-    private func recover(
-        _ session: SessionState, _ paths: ArraySlice<[UInt8]>,
-        _ then: @escaping ((any Error)?) -> Void
+    private static func notWritten(_ session: ServedSession, _ status: NFS3.Status) -> StateError {
+        StateError(
+            .io,
+            "the last unstable writes to the session \(session.state.name) are lost: writing "
+                + "them back failed (\(status))")
+    }
+
+    /// Looks paths in the image up, asking main for what is not known.
+    private func lookUp(
+        _ paths: ArraySlice<[UInt8]>, by find: @escaping ([UInt8]) throws(Interrupt) -> Void,
+        _ then: @escaping (StateError?) -> Void
     ) {
-        guard !paths.isEmpty else {
-            then(nil)
-            return
-        }
         var paths = paths
         while let path = paths.first {
+            let text = String(decoding: path, as: UTF8.self)
             do throws(Interrupt) {
-                try session.recover(path)
+                try find(path)
                 paths.removeFirst()
             } catch {
                 guard case .need(let fetch) = error else {
-                    let text = String(decoding: path, as: UTF8.self)
                     then(
                         StateError(
                             .io,
-                            "the image database was lost, and \(text), which the session "
-                                + "\(session.name) changed, has another number in the new one "
-                                + "(\(error)); put the old database back"))
+                            "the image database was lost, and \(text), which a session changed, has "
+                                + "another number in the new one (\(error)); put the old one back"))
                     return
                 }
                 let remaining = paths
                 main.fetch(fetch) { status in
                     if let status {
-                        let text = String(decoding: remaining.first ?? [], as: UTF8.self)
                         then(
                             StateError(
                                 .io,
-                                "the image database was lost, and main answers \(status) "
-                                    + "for \(text), which the session \(session.name) changed; "
-                                    + "start again when main can be reached"
-                            ))
+                                "the image database was lost, and main answers \(status) for "
+                                    + "\(text), which a session changed; start again when main can "
+                                    + "be reached"))
                     } else {
-                        self.recover(session, remaining, then)
+                        self.lookUp(remaining, by: find, then)
                     }
                 }
                 return
             }
         }
-        do {
-            try session.recovered()
-            then(nil)
-        } catch {
-            then(error)
-        }
+        then(nil)
     }
 
     private func flush() {
         sessions.flushAll {}
         for session in sessions.all { writeStatusFile(of: session) }
+        let existing = configuration.state
+        sessions.expectOnly { (try? existing.existingSession($0)) != nil }
     }
 
     // MARK: Status
@@ -276,10 +301,7 @@ final class ImageLoop {
         }
         for session in sessions.all {
             session.state.flush { status in
-                if let status {
-                    failure = StateError(
-                        .io, "writing the session \(session.state.name) back failed: \(status)")
-                }
+                if let status { failure = Self.notWritten(session, status) }
                 remaining -= 1
                 if remaining == 0 { self.finishClosing(failure, then) }
             }

@@ -55,7 +55,8 @@ final class MountService {
 
     private func mount(_ call: RPCCall, _ path: Mount.DirectoryPath) {
         let parts = path.bytes.split(separator: UInt8(ascii: "/")).map(Array.init)
-        guard let name = parts.first, let session = sessions[String(decoding: name, as: UTF8.self)]?.state
+        guard let name = parts.first,
+            let session = sessions[String(decoding: name, as: UTF8.self)]?.state
         else {
             answer(call, .failure(.noent))
             return

@@ -29,6 +29,7 @@ extension NFSService {
             budget.wrote(
                 arguments.data.count,
                 to: DirtyBudget.FileKey(session: session.handles.tag, id: id),
+                isDurable: session.isDurable,
                 file: { Self.file(behind: arguments, id, session) })
             finishWrite(call, arguments, session, wcc)
         } catch {

@@ -102,11 +102,7 @@ final class NFSService {
 
     /// Where a call is counted: with the session whose handle its arguments begin with.
     private func counters(of call: RPCCall) -> Counters {
-        let start = call.record.readerIndex + call.header.argumentsOffset
-        guard
-            let tag: UInt32 = call.record.getInteger(at: start + 4 + VirtualHandle.tagOffset),
-            let session = sessions[tag: tag]
-        else { return counters }
+        guard let tag = call.sessionTag, let session = sessions[tag: tag] else { return counters }
         return session.counters
     }
 

@@ -20,6 +20,8 @@ public final class Proxy: Sendable {
     public let configuration: Configuration
     /// The port that was bound.
     public let port: Int
+    /// Where it listens, as a number.
+    private let address: String
     /// The port on which the port mapper's questions are answered, if they are.
     public var portmapPort: Int? { portmap?.port }
     private let group: MultiThreadedEventLoopGroup
@@ -92,11 +94,12 @@ public final class Proxy: Sendable {
         var portmap: PortmapResponder?
         do {
             let port = listener.localAddress?.port ?? configuration.port
+            let numeric = listener.localAddress?.ipAddress ?? configuration.host
+            var settings = SharedSettings(configuration)
+            settings.port = port
             control = try await ControlSocket.listen(
                 in: configuration.state.image(configuration.image.canonicalName), imageLoop,
-                ControlAnswerer(
-                    network: ControlRequest.Network(configuration), host: configuration.host,
-                    port: port), on: loop)
+                ControlAnswerer(settings: settings, address: numeric), on: loop)
             if let address = configuration.portmap {
                 portmap = try await PortmapResponder.start(
                     host: address.host ?? configuration.host, port: address.port,
@@ -108,7 +111,8 @@ public final class Proxy: Sendable {
             let kept = NIOLoopBoundBox<ImageLoop?>.makeEmptyBox(eventLoop: loop)
             try await loop.submit { kept.value = imageLoop.value }.get()
             return Proxy(
-                configuration: configuration, port: port, group: group, pool: pool,
+                configuration: configuration, port: port, address: numeric, group: group,
+                pool: pool,
                 imageLoop: kept, listener: listener, control: control, portmap: portmap,
                 registration: registration)
         } catch {
@@ -127,7 +131,8 @@ public final class Proxy: Sendable {
     ]
 
     private init(
-        configuration: Configuration, port: Int, group: MultiThreadedEventLoopGroup,
+        configuration: Configuration, port: Int, address: String,
+        group: MultiThreadedEventLoopGroup,
         pool: NIOThreadPool, imageLoop: NIOLoopBoundBox<ImageLoop?>, listener: any Channel,
         control: (any Channel)?, portmap: PortmapResponder?, registration: RPCBind?
     ) {
@@ -140,23 +145,25 @@ public final class Proxy: Sendable {
         self.portmap = portmap
         self.registration = registration
         self.port = port
+        self.address = address
     }
 
     /// The command that mounts the session on this machine, for the directory `DIR`.
     public var mountCommand: String {
-        Self.mountCommand(host: configuration.host, port: port, session: configuration.session)
+        Self.mountCommand(address: address, port: port, session: configuration.session)
     }
 
-    static func mountCommand(host: String, port: Int, session: String) -> String {
-        let address =
-            switch host {
-            case "0.0.0.0", "::": "127.0.0.1"
-            case let host where host.contains(":"): "[\(host)]"
-            case let host: host
+    static func mountCommand(address: String, port: Int, session: String) -> String {
+        let isVersion6 = address.contains(":")
+        let host =
+            switch address {
+            case "0.0.0.0": "127.0.0.1"
+            case "::": "[::1]"
+            default: isVersion6 ? "[\(address)]" : address
             }
-        return
-            "mount -t nfs -o vers=3,proto=tcp,nolock,port=\(port),mountport=\(port) "
-            + "\(address):/\(session) DIR"
+        let transport = isVersion6 ? "proto=tcp6,mountproto=tcp6" : "proto=tcp"
+        return "mount -t nfs -o vers=3,\(transport),nolock,port=\(port),mountport=\(port) "
+            + "\(host):/\(session) DIR"
     }
 
     private static func open(

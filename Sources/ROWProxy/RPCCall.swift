@@ -1,5 +1,6 @@
 import NIOCore
 import ONCRPC
+import ROWCore
 import XDR
 
 /// One call, kept for as long as it is being worked on.
@@ -20,6 +21,13 @@ struct RPCCall {
 
     /// Where the answer goes: to whoever asked last, when the client sent the call again.
     var connection: RPCHandler { progress?.connection ?? origin }
+
+    /// The tag of the session whose handle the arguments begin with, as those of all procedures of NFS
+    /// but NULL do; not checked yet.
+    var sessionTag: UInt32? {
+        record.getInteger(
+            at: record.readerIndex + header.argumentsOffset + 4 + VirtualHandle.tagOffset)
+    }
 
     /// Nobody waits for the answer any more.
     var isAbandoned: Bool { connection.isClosed }

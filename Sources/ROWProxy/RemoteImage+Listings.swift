@@ -37,8 +37,10 @@ extension RemoteImage {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
-                    self.onEvent("main sent an empty page of a listing that has not ended")
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
+                    ok.eof || last != state.cookie
+                else {
+                    self.onEvent("main's listing of \(directory) does not go on")
                     then(.failed(.io))
                     return
                 }
@@ -65,8 +67,10 @@ extension RemoteImage {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil) else {
-                    self.onEvent("main sent an empty page of a listing that has not ended")
+                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
+                    ok.eof || last != state.cookie
+                else {
+                    self.onEvent("main's listing of \(directory) does not go on")
                     then(.failed(.io))
                     return
                 }

@@ -322,8 +322,7 @@ final class RemoteImage {
         gatheredReads.add(id, range, then: then)
     }
 
-    /// Pieces when it is longer than one READ, or when main answers with less.
-
+    /// READs a range in pieces when it is longer than one READ, or when main answers with less.
     private func read(
         _ id: NodeID, _ range: Range<UInt64>, have: ByteBuffer?, as credential: RPC.Credential?,
         then: @escaping ReadCompletion

@@ -24,24 +24,24 @@ final class CallInProgress {
 /// WRITEs are here only while they are parked: their replies are not kept, since a WRITE may be
 /// repeated until the client has seen the answer.
 final class ReplyCache {
-    /// What makes two calls the same one: the client's address without its port, xid, procedure, and
-    /// a checksum of all arguments and credentials.
+    /// What makes two calls the same one: session, the client's address without its port, xid,
+    /// procedure, and a checksum of all arguments and credentials.
     struct Key: Hashable {
-        let client: [UInt8]
+        let owner: Owner
         let xid: UInt32
         let procedure: UInt32
         let checksum: UInt64
 
         init(_ call: RPCCall) {
-            client = call.origin.client.bytes
+            owner = Owner(client: call.origin.client.bytes, session: call.sessionTag ?? 0)
             xid = call.header.xid
             procedure = call.header.procedure
             // All that follows the xid.
             checksum = call.record.withUnsafeReadableBytes { checksumOf(bytes: $0.dropFirst(4)) }
         }
 
-        init(_ reply: StoredReply) {
-            client = reply.client
+        init(_ reply: StoredReply, session: UInt32) {
+            owner = Owner(client: reply.client, session: session)
             xid = reply.xid
             procedure = reply.procedure
             checksum = reply.checksum
@@ -51,8 +51,17 @@ final class ReplyCache {
 
         func stored(_ record: [UInt8]) -> StoredReply {
             StoredReply(
-                client: client, xid: xid, procedure: procedure, checksum: checksum, body: record)
+                client: owner.client, xid: xid, procedure: procedure, checksum: checksum,
+                body: record)
         }
+    }
+
+    /// Whose calls are counted together: a client of several sessions is one of each.
+    struct Owner: Hashable {
+        /// The client's address without its port.
+        let client: [UInt8]
+        /// The tag of the session's handles.
+        let session: UInt32
     }
 
     enum Found {
@@ -76,20 +85,20 @@ final class ReplyCache {
     }
 
     private var states: [Key: State] = [:]
-    private var finished: [[UInt8]: Finished] = [:]
+    private var finished: [Owner: Finished] = [:]
     private var uses: UInt64 = 0
     /// WRITEs among `states`, by xid: a fresh WRITE then need not be summed up to know that it is new.
     private var writesInProgress: [UInt32: Int] = [:]
     private static let countPerClient = StoredReply.countPerClient
     static let clientsMaximum = 1024
 
-    /// Told of a client whose replies go because there are too many clients.
-    var onForget: (_ client: [UInt8]) -> Void = { _ in }
+    /// Told whose replies go because there are too many clients.
+    var onForget: (Owner) -> Void = { _ in }
 
     /// Takes in what a session stored before it was last let go of.
-    func load(_ replies: [StoredReply]) {
+    func load(_ replies: [StoredReply], session: UInt32) {
         for reply in replies {
-            let key = Key(reply)
+            let key = Key(reply, session: session)
             if states[key] == nil { keep(reply.body, key) }
         }
     }
@@ -125,16 +134,16 @@ final class ReplyCache {
     private func keep(_ record: [UInt8], _ key: Key) {
         states[key] = .done(record)
         uses += 1
-        if finished[key.client] == nil, finished.count >= Self.clientsMaximum { dropClient() }
-        finished[key.client, default: Finished()].keys.append(key)
-        finished[key.client]?.lastUse = uses
-        guard let count = finished[key.client]?.keys.count, count >= 2 * Self.countPerClient else {
+        if finished[key.owner] == nil, finished.count >= Self.clientsMaximum { dropClient() }
+        finished[key.owner, default: Finished()].keys.append(key)
+        finished[key.owner]?.lastUse = uses
+        guard let count = finished[key.owner]?.keys.count, count >= 2 * Self.countPerClient else {
             return
         }
-        for old in finished[key.client]?.keys.prefix(count - Self.countPerClient) ?? [] {
+        for old in finished[key.owner]?.keys.prefix(count - Self.countPerClient) ?? [] {
             states[old] = nil
         }
-        finished[key.client]?.keys.removeFirst(count - Self.countPerClient)
+        finished[key.owner]?.keys.removeFirst(count - Self.countPerClient)
     }
 
     /// Forgets the client that has been quiet for longest.

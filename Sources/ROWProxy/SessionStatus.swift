@@ -11,7 +11,7 @@ public struct SessionStatus: Codable, Sendable {
     public var bytes: Bytes
     public var changed: Changed
     /// The files with most stored bytes, largest first; whoever shows a status fills them in.
-    public var largest: [StoredFile] = []
+    public var largest: [StoredFile]? = []
     /// Nodes in memory.
     public var handles: Int
     public var main: [Main]
@@ -88,7 +88,8 @@ public struct SessionStatus: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case session, image, state, durability, calls, bytes, changed, largest, handles, main, events
+        case session, image, state, durability, calls, bytes, changed, largest, handles, main,
+            events
         case uptimeSeconds = "uptime_seconds"
     }
 }

@@ -23,7 +23,7 @@ final class SessionTable {
     private var byTag: [UInt32: ServedSession] = [:]
     /// Sessions that exist and are not served now: their clients are to wait, as for a server that is
     /// away.
-    private var absent: Set<UInt32> = []
+    private var absent: [UInt32: String] = [:]
     /// Most calls are of the same session as the call before.
     private var last: ServedSession?
 
@@ -31,14 +31,14 @@ final class SessionTable {
         let tag = session.state.handles.tag
         all.append(session)
         byTag[tag] = session
-        absent.remove(tag)
+        absent[tag] = nil
     }
 
     func remove(_ session: ServedSession) {
         let tag = session.state.handles.tag
         all.removeAll { $0 === session }
         byTag[tag] = nil
-        absent.insert(tag)
+        absent[tag] = session.state.name
         last = nil
     }
 
@@ -67,8 +67,13 @@ final class SessionTable {
     }
 
     /// There is a session with this tag, which may come.
-    func expect(tag: UInt32) { absent.insert(tag) }
+    func expect(_ name: String, tag: UInt32) { absent[tag] = name }
 
     /// Whether the handles with this tag are of a session that may come, or come back.
-    func isExpected(tag: UInt32) -> Bool { absent.contains(tag) }
+    func isExpected(tag: UInt32) -> Bool { absent[tag] != nil }
+
+    /// Forgets those that do not exist any more: their handles are stale.
+    func expectOnly(where exists: (_ name: String) -> Bool) {
+        absent = absent.filter { exists($0.value) }
+    }
 }

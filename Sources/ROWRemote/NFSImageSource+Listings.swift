@@ -66,7 +66,7 @@ extension NFSImageSource {
             ).value
         }
         let next = try after(
-            page.entries.last?.cookie, page.cookieVerifier, page.eof, isPlain: false)
+            state, page.entries.last?.cookie, page.cookieVerifier, page.eof, isPlain: false)
         let listed = page.entries.map {
             Listed(name: $0.name, attributes: $0.attributes, handle: $0.handle)
         }
@@ -82,19 +82,19 @@ extension NFSImageSource {
             ).value
         }
         let next = try after(
-            page.entries.last?.cookie, page.cookieVerifier, page.eof, isPlain: true)
+            state, page.entries.last?.cookie, page.cookieVerifier, page.eof, isPlain: true)
         return try await finish(
             page.entries.map { Listed(name: $0.name) }, of: directory, next, key)
     }
 
+    /// - Parameter state: where the page began.
     /// - Returns: where to go on; nil at the end.
     private func after(
-        _ cookie: UInt64?, _ verifier: UInt64, _ isLast: Bool, isPlain: Bool
+        _ state: Import, _ cookie: UInt64?, _ verifier: UInt64, _ isLast: Bool, isPlain: Bool
     ) throws(ROWError) -> Import? {
         guard !isLast else { return nil }
-        guard let cookie else {
-            throw ROWError(
-                .status(.io), "\(name) sent an empty page of a listing that has not ended")
+        guard let cookie, cookie != state.cookie else {
+            throw ROWError(.status(.io), "a listing of \(name) does not go on")
         }
         return Import(cookie: cookie, verifier: verifier, isPlain: isPlain)
     }

@@ -199,14 +199,20 @@ public actor NFSImageSource: ImageSource {
         _ object: ImageObject
     ) async throws(ROWError) -> (client: NFSClient, handle: NFS3.FileHandle) {
         var client = try await connected()
+        let used = connection
         do {
             return (client, try await walk(to: object, client))
         } catch {
             guard error.code == .status(.stale) || error.code == .status(.badHandle) else {
                 throw error
             }
+            // Only a server that does not know its root any more is to be mounted again; and only
+            // once, however many find out.
+            let root = client
+            let known = try await transport { try await root.getattr(root.rootHandle) }
+            if known.status == .ok { throw error }
         }
-        await disconnect()
+        if connection == used { await disconnect() }
         client = try await connected()
         return (client, try await walk(to: object, client))
     }

@@ -17,21 +17,24 @@ struct BackgroundServer: Codable {
 
     /// It serves.
     struct Started {
-        let processID: Int32
+        let server: BackgroundServer
         let place: MountPlace
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts it, notes it, and waits until it serves. A signal that ends this process meanwhile ends it
+    /// too.
     /// - Parameter arguments: from `serve` on; all paths absolute.
-    /// - Parameter directory: the session's, which gets its log.
+    /// - Parameter directory: the session's, which gets the note and its log.
     /// - Throws: `StateError` with what it said when it ended instead.
-    static func start(_ arguments: [String], directory: FilePath) throws -> Started {
+    static func start(
+        _ arguments: [String], session directory: FilePath, mountPoint: String
+    ) throws -> Started {
         try FileManager.default.createDirectory(
             atPath: directory.string, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
-        let log = directory.appending("serve.log")
+        let log = Log(session: directory)
         let errors = try FileDescriptor.open(
-            log, .writeOnly, options: [.create, .append, .closeOnExec],
+            log.path, .writeOnly, options: [.create, .append, .closeOnExec],
             permissions: [.ownerReadWrite])
         defer { try? errors.close() }
         let output = Pipe()
@@ -39,41 +42,64 @@ struct BackgroundServer: Codable {
         var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
         words.append(nil)
         defer { for word in words { free(word) } }
-        let code = clinux_spawn_background(
+        let processID = clinux_spawn_background(
             program, words, output.fileHandleForWriting.fileDescriptor, errors.rawValue)
-        guard code > 0 else {
-            throw StateError(.io, "cannot start \(program): \(Errno(rawValue: -code))")
+        guard processID > 0 else {
+            throw StateError(.io, "cannot start \(program): \(Errno(rawValue: -processID))")
         }
+        let signals = Signals([SIGINT, SIGTERM, SIGHUP]) {
+            _ = clinux_end_process(processID, SIGTERM)
+            _exit(EXIT_FAILURE)
+        }
+        defer { withExtendedLifetime(signals) {} }
         try? output.fileHandleForWriting.close()
+        if let time = startTime(of: processID) {
+            let server = BackgroundServer(
+                processID: processID, startTime: time, mountPoint: mountPoint)
+            try server.write(session: directory)
+            if let place = ready(output.fileHandleForReading) {
+                return Started(server: server, place: place)
+            }
+        }
+        removeNote(session: directory)
+        waitpid(processID, nil, 0)
+        throw StateError(
+            .io, log.news ?? "the server ended at once without a word (its log is \(log.path))")
+    }
+
+    /// Waits for the line that says where it serves.
+    /// - Returns: nil when it ends without one.
+    private static func ready(_ output: FileHandle) -> MountPlace? {
         var text = Data()
         while true {
-            let data = output.fileHandleForReading.availableData
+            let data = output.availableData
+            if data.isEmpty { return nil }
             text += data
-            let line = String(decoding: text, as: UTF8.self).split(separator: "\n").first
-            if text.contains(UInt8(ascii: "\n")), let line, line.hasPrefix("ready: "),
-                let place = MountPlace(mountCommand: line.dropFirst("ready: ".count))
-            {
-                return Started(processID: code, place: place)
-            }
-            guard data.isEmpty else { continue }
-            var status: Int32 = 0
-            waitpid(code, &status, 0)
-            let said = (try? String(contentsOfFile: log.string, encoding: .utf8)) ?? ""
-            let reason = said.split(separator: "\n").last.map {
-                $0.hasPrefix("rowctl: ") ? String($0.dropFirst("rowctl: ".count)) : String($0)
-            }
-            throw StateError(
-                .io, reason ?? "the server ended at once without a word; see \(log)")
+            guard text.contains(UInt8(ascii: "\n")) else { continue }
+            let line = String(decoding: text, as: UTF8.self).split(separator: "\n").first ?? ""
+            guard line.hasPrefix("ready: ") else { return nil }
+            return MountPlace(mountCommand: line.dropFirst("ready: ".count))
         }
     }
 
-    init(_ started: Started, mountPoint: String) throws {
-        processID = started.processID
-        guard let time = Self.startTime(of: started.processID) else {
-            throw StateError(.io, "the server that was started has ended again")
+    /// What a server has said since this was made.
+    struct Log {
+        let path: FilePath
+        private let size: Int
+
+        init(session directory: FilePath) {
+            path = directory.appending("serve.log")
+            size = (try? Data(contentsOf: URL(filePath: path.string)))?.count ?? 0
         }
-        startTime = time
-        self.mountPoint = mountPoint
+
+        /// Its last line, if there is a new one.
+        var news: String? {
+            let all = (try? Data(contentsOf: URL(filePath: path.string))) ?? Data()
+            let new = String(decoding: all.dropFirst(size), as: UTF8.self)
+            guard let line = new.split(separator: "\n").last else { return nil }
+            return line.hasPrefix("rowctl: ")
+                ? String(line.dropFirst("rowctl: ".count)) : String(line)
+        }
     }
 
     // MARK: The note
@@ -85,12 +111,12 @@ struct BackgroundServer: Codable {
         }
     }
 
-    func write(session directory: FilePath) throws {
+    private func write(session directory: FilePath) throws {
         let path = directory.appending(Self.noteName).string
         try JSONEncoder().encode(self).write(to: URL(filePath: path), options: .atomic)
     }
 
-    static func removeNote(session directory: FilePath) {
+    private static func removeNote(session directory: FilePath) {
         unlink(directory.appending(noteName).string)
     }
 
@@ -99,7 +125,13 @@ struct BackgroundServer: Codable {
     var isRunning: Bool { Self.startTime(of: processID) == startTime }
 
     /// Asks it to end and waits until it has.
-    static func stop(_ processID: Int32) { _ = clinux_end_process(processID, SIGTERM) }
+    /// - Throws: `StateError` with what it complains of at its end.
+    func stop(session directory: FilePath) throws {
+        let log = Log(session: directory)
+        if isRunning { _ = clinux_end_process(processID, SIGTERM) }
+        Self.removeNote(session: directory)
+        if let complaint = log.news { throw StateError(.io, complaint) }
+    }
 
     /// Field 22 of /proc/PID/stat; nil when there is no such process, or only what is left of one.
     private static func startTime(of processID: Int32) -> UInt64? {

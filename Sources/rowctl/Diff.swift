@@ -16,7 +16,10 @@ struct Diff: ParsableCommand {
     @Argument(help: "The session's name.")
     var name: String
 
-    @Flag(help: "As JSON; where a path is not UTF-8, a member with Base64 after its name has its bytes.")
+    @Flag(
+        help:
+            "As JSON; where a path is not UTF-8, a member with Base64 after its name has its bytes."
+    )
     var json = false
 
     @OptionGroup var state: StateOption
@@ -27,17 +30,7 @@ struct Diff: ParsableCommand {
         if json {
             print(try jsonText(changes))
         } else {
-            for change in changes { print(change.line) }
+            for change in changes { print("\(change)".printable) }
         }
-    }
-}
-
-extension Change {
-    /// For people: what a terminal cannot show, or would take for a command, is escaped.
-    fileprivate var line: String {
-        "\(self)".unicodeScalars.map { scalar in
-            scalar.properties.generalCategory == .control || scalar == "\\"
-                ? scalar.escaped(asASCII: true) : String(scalar)
-        }.joined()
     }
 }

@@ -63,10 +63,12 @@ enum KernelClient {
     ) throws(Errno) {
         let settings =
             [
-                "vers=3", "proto=tcp", "mountproto=tcp", "nolock", "port=\(place.port)",
+                "vers=3", "proto=\(place.transport)", "mountproto=\(place.transport)", "nolock",
+                "port=\(place.port)",
                 "mountport=\(place.port)", "addr=\(place.host)", "mountaddr=\(place.host)",
             ] + options.settings
-        let source = "\(place.host.contains(":") ? "[\(place.host)]" : place.host):/\(place.session)"
+        let source =
+            "\(place.host.contains(":") ? "[\(place.host)]" : place.host):/\(place.session)"
         let code = settings.joined(separator: ",").withCString { data in
             Glibc.mount(source, directory, "nfs", options.flags, data)
         }
@@ -94,15 +96,19 @@ enum KernelClient {
 
 /// Where a session is served.
 struct MountPlace {
+    /// As a number.
     let host: String
     let port: Int
     let session: String
+
+    var transport: String { host.contains(":") ? "tcp6" : "tcp" }
 
     /// From `mount -t nfs -o …,port=P,… HOST:/SESSION DIR`.
     init?(mountCommand: Substring) {
         let words = mountCommand.split(separator: " ")
         guard let flag = words.firstIndex(of: "-o"), flag + 2 < words.count,
-            let port = words[flag + 1].split(separator: ",").first(where: { $0.hasPrefix("port=") }),
+            let port = words[flag + 1].split(separator: ",").first(where: { $0.hasPrefix("port=") }
+            ),
             let number = Int(port.dropFirst("port=".count)),
             let colon = words[flag + 2].range(of: ":/", options: .backwards)
         else { return nil }
@@ -138,7 +144,8 @@ struct MountOptions {
             }
             let name = word.prefix { $0 != "=" }
             guard !Self.ours.contains(String(name)) else {
-                throw UsageError(description: "-o \(word): rowctl sets '\(name)' itself; leave it out")
+                throw UsageError(
+                    description: "-o \(word): rowctl sets '\(name)' itself; leave it out")
             }
             settings.append(word)
         }

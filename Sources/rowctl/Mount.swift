@@ -44,7 +44,7 @@ struct MountVerb: ParsableCommand {
     func run() throws {
         let options = try MountOptions(options)
         let source = try Proxy.Image.parse(image)
-        let directory = try MountTable.absolute(mountpoint)
+        var directory = try MountTable.absolute(mountpoint)
         let name = session ?? String(directory.split(separator: "/").last ?? "root")
         do {
             try StateLayout.check(sessionName: name)
@@ -52,37 +52,52 @@ struct MountVerb: ParsableCommand {
             throw UsageError(description: "\(error); name the session with --session")
         }
         try KernelClient.check(alternative: "rowctl serve \(image) --session \(name)")
-        if let there = try MountTable.entry(at: directory), there.type == "nfs" {
-            throw UsageError(
-                description: "\(there.source) is mounted on \(directory) already; 'rowctl umount "
-                    + "\(directory)' takes it away")
-        }
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory),
-            isDirectory.boolValue
-        else {
-            throw UsageError(description: "'\(mountpoint)' is not a directory to mount on")
-        }
+        directory = try unused(directory)
         let stateDirectory = try state.absolute
         let folder = stateDirectory.session(name)
         let isNew = (try? stateDirectory.existingSession(name)) == nil
-        let started = try BackgroundServer.start(
-            [
-                "serve", source.argument, "--session", name, "--durability",
-                durability.rawValue, "--state", stateDirectory.path.string,
-            ], directory: folder)
         do {
-            try BackgroundServer(started, mountPoint: directory).write(session: folder)
-            try KernelClient.mount(started.place, on: directory, options: options)
+            let started = try BackgroundServer.start(
+                [
+                    "serve", source.argument, "--session", name, "--durability",
+                    durability.rawValue, "--state", stateDirectory.path.string,
+                ], session: folder, mountPoint: directory)
+            do throws(Errno) {
+                try KernelClient.mount(started.place, on: directory, options: options)
+            } catch {
+                try started.server.stop(session: folder)
+                throw StateError(
+                    .io, "mounting on \(directory) failed: \(error)\(Self.advice(on: error))")
+            }
+            print(
+                "mounted session \(name) on \(directory), served by process "
+                    + "\(started.server.processID)")
         } catch {
-            BackgroundServer.removeNote(session: folder)
-            BackgroundServer.stop(started.processID)
+            // Nothing is in a session that was never mounted.
             if isNew { try? StoredSession.remove(folder) }
-            guard let code = error as? Errno else { throw error }
-            throw StateError(
-                .io, "mounting on \(directory) failed: \(code)\(Self.advice(on: code))")
+            throw error
         }
-        print("mounted session \(name) on \(directory), served by process \(started.processID)")
+    }
+
+    /// The directory as the kernel's table will have it.
+    private func unused(_ directory: String) throws -> String {
+        func check(_ path: String) throws {
+            guard let there = try MountTable.entry(at: path), there.type == "nfs" else { return }
+            throw UsageError(
+                description: "\(there.source) is mounted on \(path) already; 'rowctl umount "
+                    + "\(path)' takes it away")
+        }
+        try check(directory)
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory),
+            isDirectory.boolValue, let resolved = realpath(directory, nil)
+        else {
+            throw UsageError(description: "'\(mountpoint)' is not a directory to mount on")
+        }
+        defer { free(resolved) }
+        let path = String(cString: resolved)
+        try check(path)
+        return path
     }
 
     private static func advice(on code: Errno) -> String {
@@ -112,8 +127,15 @@ struct Unmount: ParsableCommand {
     @OptionGroup var state: StateOption
 
     func run() throws {
-        let directory = try MountTable.absolute(mountpoint)
-        guard let entry = try MountTable.entry(at: directory), entry.type == "nfs",
+        var directory = try MountTable.absolute(mountpoint)
+        var entry = try MountTable.entry(at: directory)
+        if entry == nil, let resolved = realpath(directory, nil) {
+            // Nothing is mounted at this name, so it may be looked at: it may be a link to one.
+            directory = String(cString: resolved)
+            free(resolved)
+            entry = try MountTable.entry(at: directory)
+        }
+        guard let entry, entry.type == "nfs",
             let name = entry.exportPath?.split(separator: "/").first
         else {
             throw StateError(
@@ -123,22 +145,27 @@ struct Unmount: ParsableCommand {
             throw StateError(.io, "unmounting takes root: run this as root")
         }
         let folder = try state.absolute.session(String(name))
-        let server = BackgroundServer.read(session: folder)
-        let isOurs = server?.mountPoint == directory
-        let isDead = isOurs && server?.isRunning == false
+        let server = BackgroundServer.read(session: folder).flatMap {
+            $0.mountPoint == directory ? $0 : nil
+        }
+        let isDead = server?.isRunning == false
         do {
             try KernelClient.unmount(directory, force || isDead ? .forced : .plain)
         } catch .resourceBusy {
             throw StateError(
-                .io, "\(directory) is in use: end the programs that have files or their working "
+                .io,
+                "\(directory) is in use: end the programs that have files or their working "
                     + "directory there (fuser -m \(directory)), or give --force")
         } catch {
             throw StateError(.io, "unmounting \(directory) failed: \(error)")
         }
-        if isOurs, let server {
-            if server.isRunning { BackgroundServer.stop(server.processID) }
-            BackgroundServer.removeNote(session: folder)
+        if let server {
+            try server.stop(session: folder)
+            print("unmounted session \(name) from \(directory)")
+        } else {
+            print(
+                "unmounted session \(name) from \(directory); whoever serves it goes on, for no "
+                    + "'rowctl mount' is on record in \(try state.absolute.path) (--state)")
         }
-        print("unmounted session \(name) from \(directory)")
     }
 }

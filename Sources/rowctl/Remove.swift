@@ -25,7 +25,8 @@ struct Remove: ParsableCommand {
         let what: String
         do {
             let stored = try StoredSession.read(directory)
-            what = "session \(name) of \(stored.image): \(stored.files) changed files, "
+            what =
+                "session \(name) of \(stored.image): \(stored.files) changed files, "
                 + "\(stored.allocated) bytes stored"
         } catch {
             // What cannot be read can be removed all the same.

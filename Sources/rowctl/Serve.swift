@@ -1,7 +1,9 @@
 import ArgumentParser
+import Foundation
 import Glibc
 import NFSClient
 import ROWProxy
+import Synchronization
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -65,22 +67,34 @@ struct Export: AsyncParsableCommand {
     }
 }
 
-/// Serves a session until a signal asks to end: in this process, or in the one that serves the image
-/// already for as long as that runs, and then here, where its clients know it to be.
+/// Serves a session until a signal asks to end (a second one does not wait for that): in this process,
+/// or in the one that serves the image already for as long as that runs, and then here, where its
+/// clients know it to be.
 private func serve(_ configuration: Proxy.Configuration) async throws {
     enum Event {
         case askedToEnd
         case hostEnded
+        case timeToTry
     }
     let (events, continuation) = AsyncStream<Event>.makeStream()
     var next = events.makeAsyncIterator()
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
-    let signals = Signals([SIGTERM, SIGINT, SIGHUP]) { continuation.yield(.askedToEnd) }
+    let isAsked = Mutex(false)
+    let signals = Signals([SIGTERM, SIGINT, SIGHUP]) {
+        let isSecond = isAsked.withLock { asked in
+            defer { asked = true }
+            return asked
+        }
+        if isSecond { _exit(EXIT_FAILURE) }
+        continuation.yield(.askedToEnd)
+    }
     defer { withExtendedLifetime(signals) {} }
     var configuration = configuration
+    var serving: Proxy.Serving? = try await Proxy.serve(configuration)
+    var complaint = ""
     while true {
-        switch try await Proxy.serve(configuration) {
+        switch serving {
         case .host(let proxy):
             announce(proxy.mountCommand)
             while let event = await next.next(), event != .askedToEnd {}
@@ -93,11 +107,28 @@ private func serve(_ configuration: Proxy.Configuration) async throws {
                 continuation.yield(.hostEnded)
             }
             if await next.next() == .askedToEnd {
-                await membership.leave()
+                try await membership.leave()
                 return
             }
-            configuration.host = membership.host
-            configuration.port = membership.port
+            configuration.succeed(membership)
+            serving = nil
+        case nil:
+            // Clients wait for this session: whatever is in the way, such as a main that is away, is
+            // no reason to give up.
+            do {
+                serving = try await Proxy.serve(configuration)
+            } catch {
+                if "\(error)" != complaint {
+                    complaint = "\(error)"
+                    FileHandle.standardError.write(
+                        Data("rowctl: not served now, trying again: \(complaint)\n".utf8))
+                }
+                Task {
+                    try? await Task.sleep(for: .seconds(1))
+                    continuation.yield(.timeToTry)
+                }
+                if await next.next() == .askedToEnd { return }
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ extension SessionStatus {
         for server in main {
             lines.append(
                 "main        \(server.server) \(server.state)"
-                    + (server.lastError.map { ": \($0)" } ?? ""))
+                    + (server.lastError.map { ": \($0.printable)" } ?? ""))
         }
         let names = Set(calls.client.keys).union(calls.main.keys).union(calls.shadow.keys)
         if !names.isEmpty {
@@ -99,15 +99,15 @@ extension SessionStatus {
             }
             lines += ["", table.text]
         }
-        if !largest.isEmpty {
+        if let largest, !largest.isEmpty {
             var table = Table([("STORED", .right), ("FILE", .left)])
-            for file in largest { table.add(byteText(file.storedBytes), file.path) }
+            for file in largest { table.add(byteText(file.storedBytes), file.path.printable) }
             lines += ["", table.text]
         }
         if !events.isEmpty { lines.append("") }
         for event in events.suffix(10) {
             let time = Date(timeIntervalSince1970: event.time).formatted(.iso8601)
-            lines.append("\(time) \(event.message)")
+            lines.append("\(time) \(event.message.printable)")
         }
         return lines.joined(separator: "\n")
     }

@@ -31,6 +31,16 @@ struct Table {
     }
 }
 
+extension String {
+    /// What a terminal cannot show, or would take for a command, is escaped: clients choose names.
+    var printable: String {
+        unicodeScalars.map { scalar in
+            scalar.properties.generalCategory == .control || scalar == "\\"
+                ? scalar.escaped(asASCII: true) : String(scalar)
+        }.joined()
+    }
+}
+
 /// A number of bytes for people: three digits or so, in powers of 1024.
 func byteText(_ count: Int) -> String {
     var value = Double(count)

@@ -30,7 +30,7 @@ import Testing
     private func refusal(_ configuration: Proxy.Configuration) async -> String {
         do {
             switch try await Proxy.serve(configuration) {
-            case .guest(let membership): await membership.leave()
+            case .guest(let membership): try await membership.leave()
             case .host(let proxy): try await proxy.stop()
             }
             return "was not refused"
@@ -61,7 +61,7 @@ import Testing
         #expect(other.bytes.fromClient == 12 && host.bytes.fromClient == 0)
         #expect(other.changed.files == 1 && host.changed.files == 0)
         await client.close()
-        await guest.leave()
+        try await guest.leave()
         #expect(try SessionStatus.read("guest", in: state).state == "stopped")
         try await served.stop()
     }
@@ -72,31 +72,37 @@ import Testing
         let first = try await join(configuration)
         let client = try await Served.client(port: first.port, "guest")
         let file = try await client.create("mine", "before")
-        await first.leave()
+        try await first.leave()
         #expect(try await client.getattr(file).status == .jukebox)
         #expect(try await client.read(file, offset: 0, count: 1).result.status == .jukebox)
         let second = try await join(configuration)
         #expect(try await client.text(of: file) == "before")
         await client.close()
-        await second.leave()
+        try await second.leave()
         try await served.stop()
     }
 
     @Test func aGuestTakesOverWhereItsClientsAreWhenItsHostEnds() async throws {
-        let served = try await Served.directory()
+        let served = try await Served.directory {
+            $0.rootAccess = .squash
+            $0.allow = [AddressRange("127.0.0.0/8")].compactMap(\.self)
+        }
         var configuration = configuration(served, session: "guest")
         let guest = try await join(configuration)
         let client = try await Served.client(port: guest.port, "guest")
-        let file = try await client.create("mine", "kept")
+        let file = try await client.lookup(NFS3.Filename("hello"), in: client.rootHandle).success
+            .object
         try await served.stop()
         await guest.ended()
-        configuration.port = guest.port
+        configuration.succeed(guest)
         guard case .host(let proxy) = try await Proxy.serve(configuration) else {
             Issue.record("there is nobody to join")
             return
         }
         #expect(proxy.port == guest.port)
-        #expect(try await client.text(of: file) == "kept")
+        #expect(proxy.configuration.rootAccess == .squash)
+        #expect(proxy.configuration.allow.map(\.description) == ["127.0.0.0/8"])
+        #expect(try await client.text(of: file) == "hello, world\n")
         await client.close()
         try await proxy.stop()
     }
@@ -120,9 +126,35 @@ import Testing
             let message = await refusal(wanted)
             #expect(message.contains(words), "\(message)")
         }
+        // Whoever lets others in by joining a process that does must say so.
+        let open = try await Served.directory {
+            $0.host = "0.0.0.0"
+            $0.allow = [AddressRange("127.0.0.0/8")].compactMap(\.self)
+        }
+        var silent = configuration(open, session: "guest")
+        silent.host = guest.host
+        silent.allow = []
+        #expect(await refusal(silent).contains("--allow 127.0.0.0/8"))
+        silent.allow = open.configuration.allow
+        try await join(silent).leave()
+        try await open.stop()
         // None of them left anything behind.
         let membership = try await join(guest)
-        await membership.leave()
+        try await membership.leave()
+        try await served.stop()
+    }
+
+    @Test func aSessionJoinsWhileMainIsAway() async throws {
+        let main = try await SimulatedNFSServer.start()
+        let served = try await Served.remote(main)
+        let configuration = configuration(served, session: "guest")
+        main.setSilent(true)
+        try await main.stop()
+        let guest = try await join(configuration)
+        let client = try await Served.client(port: guest.port, "guest")
+        #expect(try await client.getattr(client.rootHandle).status == .ok)
+        await client.close()
+        try await guest.leave()
         try await served.stop()
     }
 
@@ -138,12 +170,12 @@ import Testing
         let membership = try await poll(for: "release of the session", within: .seconds(20)) {
             try? await join(configuration(served, session: "guest"))
         }
-        await membership.leave()
+        try await membership.leave()
         // Asked to end, it waits until the session is let go of.
         let second = try await RowctlProcess.start(arguments)
         #expect(try await second.terminate() == .exited(0))
         let again = try await join(configuration(served, session: "guest"))
-        await again.leave()
+        try await again.leave()
         try await served.stop()
     }
 
@@ -160,7 +192,7 @@ import Testing
             try await client.create("hello", "of the guest"),
             try await client.create("large", "of the guest too"),
         ]
-        await guest.leave()
+        try await guest.leave()
         await served.client.close()
         try await served.proxy.stop()
         let images = served.folder.path("state/images")
@@ -187,9 +219,40 @@ import Testing
             let guest = try await join(configuration)
             #expect(try await client.text(of: files[0]).hasPrefix("of the guest"))
             #expect(try await client.text(of: files[1]).hasPrefix("of the guest too"))
-            await guest.leave()
+            try await guest.leave()
             try await again.stop()
         }
+    }
+
+    @Test func aLostObjectKeepsItsNumberWhateverItsNameThatIsSeenFirst() async throws {
+        let served = try await Served.directory()
+        let files = FileManager.default
+        // The name that sorts first is not the one by which the session changes it.
+        try files.linkItem(
+            atPath: served.folder.path("image/hello"), toPath: served.folder.path("image/a-link"))
+        var guestConfiguration = configuration(served, session: "guest")
+        let guest = try await join(guestConfiguration)
+        let client = try await Served.client(port: guest.port, "guest")
+        let file = try await client.create("hello", "HELLO")
+        await client.close()
+        try await guest.leave()
+        await served.client.close()
+        try await served.proxy.stop()
+        let images = served.folder.path("state/images")
+        for image in try files.contentsOfDirectory(atPath: images) {
+            try files.removeItem(atPath: "\(images)/\(image)")
+        }
+        let again = try await Proxy.start(served.configuration)
+        let first = try await Served.client(port: again.port, "s")
+        _ = try await first.lookup(NFS3.Filename("a-link"), in: first.rootHandle).success
+        await first.close()
+        guestConfiguration.port = 0
+        let back = try await join(guestConfiguration)
+        let reader = try await Served.client(port: back.port, "guest")
+        #expect(try await reader.text(of: file).hasPrefix("HELLO"))
+        await reader.close()
+        try await back.leave()
+        try await again.stop()
     }
 
     @Test func aSessionWhoseNumbersAreTakenIsRefusedAndKept() async throws {

@@ -13,12 +13,12 @@ import Testing
 
     @Test func theClientThatIsQuietForLongestIsForgottenWhenThereAreTooMany() {
         let cache = ReplyCache()
-        var forgotten: [[UInt8]] = []
+        var forgotten: [ReplyCache.Owner] = []
         cache.onForget = { forgotten.append($0) }
-        cache.load((0..<ReplyCache.clientsMaximum).map { reply(client: $0, xid: 1) })
+        cache.load((0..<ReplyCache.clientsMaximum).map { reply(client: $0, xid: 1) }, session: 7)
         #expect(forgotten == [])
         // The first is heard of once more, so it is the second that has been quiet.
-        cache.load([reply(client: 0, xid: 2), reply(client: 5000, xid: 1)])
-        #expect(forgotten == [[0, 1]])
+        cache.load([reply(client: 0, xid: 2), reply(client: 5000, xid: 1)], session: 7)
+        #expect(forgotten == [ReplyCache.Owner(client: [0, 1], session: 7)])
     }
 }

@@ -37,6 +37,11 @@ public actor Image {
     private var sessions: [OpenSession] = []
     /// Calls of the store's that have not ended.
     private var callsUnderWay = 0
+    private var isClosing = false
+    /// What sessions changed in the image when its database was another.
+    private var lostPaths: [[UInt8]] = []
+    /// Those that close it while another does.
+    private var whenClosed: [CheckedContinuation<Void, Never>] = []
     private var whenIdle: [CheckedContinuation<Void, Never>] = []
 
     private struct OpenSession {
@@ -79,7 +84,7 @@ public actor Image {
                 isDurable: options.durability == .strict, loop: executor.loop)
             store.onEvent = options.onEvent
             for session in state.sessionNames() {
-                _ = store.learn(session: state.session(session))
+                lostPaths += store.learn(session: state.session(session))?.lostPaths ?? []
             }
             self.store = store
         } catch {
@@ -95,9 +100,10 @@ public actor Image {
     public func openSession(
         _ name: String, options: Session.Options = Session.Options()
     ) async throws(ROWError) -> Session {
+        try await recover()
         let session = try Session(name, on: self, options)
         try await session.start(Confined(value: try openStore()))
-        guard store != nil else {
+        guard !isClosing else {
             // Closed while the session was looking for what it had changed.
             try await session.close()
             throw closed
@@ -113,6 +119,15 @@ public actor Image {
     /// to it.
     /// - Throws: ``ROWError`` when unstable writes could not be made durable; all is closed even so.
     public func close() async throws(ROWError) {
+        guard !isClosing else {
+            if store != nil { await withCheckedContinuation { whenClosed.append($0) } }
+            return
+        }
+        isClosing = true
+        defer {
+            for waiter in whenClosed { waiter.resume() }
+            whenClosed = []
+        }
         var failure: ROWError?
         for open in sessions {
             do { try await open.session?.close() } catch { failure = failure ?? error }
@@ -127,8 +142,22 @@ public actor Image {
     }
 
     private func openStore() throws(ROWError) -> ImageStore {
-        guard let store else { throw closed }
+        guard let store, !isClosing else { throw closed }
         return store
+    }
+
+    /// Gives back their ids to the objects that sessions changed, before anything else is looked up.
+    private func recover() async throws(ROWError) {
+        while let path = lostPaths.last {
+            do throws(Interrupt) {
+                guard let store, !isClosing else { return }
+                _ = try store.find(path)
+                lostPaths.removeAll { $0 == path }
+            } catch {
+                guard case .need(let fetch) = error else { throw ROWError(.io) }
+                try await self.fetch(fetch)
+            }
+        }
     }
 
     private var closed: ROWError {

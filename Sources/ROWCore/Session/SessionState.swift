@@ -107,21 +107,10 @@ public final class SessionState {
     /// Looks one of ``lostPaths`` up, so that its object gets its id back.
     /// - Throws: EXIST when it has another id in this database already.
     public func recover(_ path: [UInt8]) throws(Interrupt) {
-        var id = NodeID.root
-        for name in path.split(separator: UInt8(ascii: "/")).map(Array.init) {
-            let key = ImageStore.NameKey(directory: id, name: name)
-            let child = try name.withBytes { bytes throws(Interrupt) in
-                try image.child(of: id, named: bytes)
-            }
-            guard let child else {
-                guard !image.isKnownAbsent(key) else {
-                    let text = String(decoding: path, as: UTF8.self)
-                    onEvent("the image lacks \(text), which this session changed")
-                    return
-                }
-                throw .need(.lookup(directory: id, name: name))
-            }
-            id = child
+        guard let id = try image.find(path) else {
+            let text = String(decoding: path, as: UTF8.self)
+            onEvent("the image lacks \(text), which this session changed")
+            return
         }
         guard store.identity.lost[path] == id else { throw .status(.exist) }
     }

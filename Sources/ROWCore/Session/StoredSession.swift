@@ -40,9 +40,9 @@ extension ImageStore {
     /// image that is lost, or on a newer state of it than this copy, the ids that it knows are kept for
     /// the objects that had them, or what another session looks up would take ids that this one gave
     /// out.
-    /// - Returns: the tag of its handles; nil when it is of another image, or cannot be read, which is
-    ///   for its opening to complain about.
-    public func learn(session directory: FilePath) -> UInt32? {
+    /// - Returns: nil when it is of another image, or cannot be read, which is for its opening to complain
+    ///   about.
+    public func learn(session directory: FilePath) -> LearnedSession? {
         let path = directory.appending("session.sqlite").string
         var configuration = Configuration()
         configuration.readonly = true
@@ -59,7 +59,37 @@ extension ImageStore {
         }
         guard let learned else { return nil }
         if !learned.lost.isEmpty { reserve(learned.lost) }
-        return UInt32(truncatingIfNeeded: learned.tag)
+        return LearnedSession(
+            tag: UInt32(truncatingIfNeeded: learned.tag), lostPaths: Array(learned.lost.keys))
+    }
+
+    /// What an image knows of a session that exists.
+    public struct LearnedSession: Sendable {
+        /// Of its handles.
+        public let tag: UInt32
+        /// Where it changed objects whose ids this database does not know. Look all of them up
+        /// (``find(_:)``) before anything else: an object with several names must be seen by this one
+        /// first.
+        public let lostPaths: [[UInt8]]
+    }
+
+    /// The object at a path in the image, without a leading slash.
+    /// - Returns: nil when main has none.
+    /// - Throws: `need` of what must be asked of main first.
+    public func find(_ path: [UInt8]) throws(Interrupt) -> NodeID? {
+        var id = NodeID.root
+        for name in path.split(separator: UInt8(ascii: "/")).map(Array.init) {
+            let key = NameKey(directory: id, name: name)
+            let child = try name.withBytes { bytes throws(Interrupt) in
+                try self.child(of: id, named: bytes)
+            }
+            guard let child else {
+                if isKnownAbsent(key) { return nil }
+                throw .need(.lookup(directory: id, name: name))
+            }
+            id = child
+        }
+        return id
     }
 }
 
