@@ -29,6 +29,12 @@ struct BackgroundServer: Codable {
     static func start(
         _ arguments: [String], session directory: FilePath, mountPoint: String
     ) throws -> Started {
+        if let other = read(session: directory), other.isRunning {
+            throw StateError(
+                .locked,
+                "the session is in use: it is mounted on \(other.mountPoint), served by process "
+                    + "\(other.processID); unmount it there, or name another with --session")
+        }
         try FileManager.default.createDirectory(
             atPath: directory.string, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
