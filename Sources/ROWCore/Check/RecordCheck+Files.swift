@@ -58,24 +58,18 @@ extension RecordCheck {
 
     private mutating func checkFile(_ id: NodeID) {
         guard var file = files[id], let node = nodes[id] else { return }
-        let findingsBefore = findings.count
         let length = shadow.files[id]
         let mainValid = checkMainValid(id, file.content, size: node.size)
         var layout = FileLayout(blockSize: blockSize)
         layout.mainValid = mainValid
         readPages(id, file, end: min(length ?? 0, node.size), &layout)
         readPartial(id, file, end: min(length ?? 0, node.size), &layout)
+        checkCount(id, file.content, end: min(length ?? 0, node.size), &layout)
         checkEnd(id, length, &layout)
         checkLength(id, length, &layout)
         orderZeros(id, &layout)
-        let blocks = Int64(layout.storedBlocks)
-        if let content = file.content, content.blocks != blocks, findings.count == findingsBefore {
-            report(
-                .wrongBlockCount, id, "\(content.blocks) blocks are counted, and \(blocks) recorded",
-                repair: "the count is set")
-        }
         file.content = FileRecord.Content(
-            mainValid: mainValid, blocks: blocks, allocated: file.content?.allocated ?? 0)
+            mainValid: mainValid, blocks: Int64(layout.storedBlocks), allocated: file.content?.allocated ?? 0)
         (file.pages, file.partial) = (layout.pages, layout.blobs)
         files[id] = file
         let size = nodes[id]?.size ?? 0
@@ -176,7 +170,29 @@ extension RecordCheck {
         }
     }
 
-    // MARK: Against size and shadow
+    // MARK: Against count, size and shadow
+
+    /// The count comes in one transaction with the map: where it is greater, a part of the map is lost.
+    private mutating func checkCount(
+        _ id: NodeID, _ content: FileRecord.Content?, end: UInt64, _ layout: inout FileLayout
+    ) {
+        let recorded = Int64(layout.storedBlocks)
+        guard let content, content.blocks != recorded else { return }
+        let problem = "\(content.blocks) blocks are counted, and \(recorded) recorded"
+        if content.blocks < recorded {
+            report(.wrongBlockCount, id, problem, repair: "the count is set")
+        } else if id.isSessionMade {
+            report(
+                .presenceDamaged, id, problem,
+                repair: "all that the shadow holds is taken for the file's data")
+            layout.record(0..<end)
+        } else {
+            report(
+                .presenceDamaged, id, problem,
+                repair: "a copy of the shadow is put aside; the image's data shows where none is recorded")
+            act(.copyAside(id))
+        }
+    }
 
     /// Nothing is stored past a file's end. Where the shadow has what is recorded there, the size is
     /// what is wrong.

@@ -197,7 +197,13 @@ struct PlantedDamage: Sendable, CustomTestStringConvertible {
             try $0.sql("UPDATE content SET main_valid = 4096 WHERE node = \($0.id("new"))")
         },
         .init("a wrong count of blocks", .wrongBlockCount) {
-            try $0.sql("UPDATE content SET blocks = 77 WHERE node = \($0.id("new"))")
+            try $0.sql("UPDATE content SET blocks = 2 WHERE node = \($0.id("new"))")
+        },
+        .init("a page of a new file is lost", .presenceDamaged) {
+            try $0.sql("DELETE FROM presence WHERE node = \($0.id("new"))")
+        },
+        .init("a page of the image's file is lost", .presenceDamaged, harmed: ["file"]) {
+            try $0.sql("DELETE FROM presence WHERE node = \($0.id("file"))")
         },
         .init("a damaged page of a new file", .presenceDamaged) {
             try $0.sql("UPDATE presence SET bits = x'0102' WHERE node = \($0.id("new"))")
