@@ -27,13 +27,21 @@ struct Check: ParsableCommand {
     @Flag(help: "Put right what is wrong.")
     var repair = false
 
+    @Option(
+        help: ArgumentHelp(
+            "The image that the session stands on, for when its record of that is lost.",
+            valueName: "directory or url"))
+    var image: String?
+
     @Flag(help: "As JSON, whose keys are stable.")
     var json = false
 
     @OptionGroup var state: StateOption
 
     func run() throws {
-        let report = try SessionCheck.run(name, in: state.directory.layout, isRepairing: repair)
+        let source = try image.map { try Proxy.Image.parse($0).canonicalName }
+        let report = try SessionCheck.run(
+            name, in: state.directory.layout, image: source, isRepairing: repair)
         if json {
             print(try jsonText(report))
         } else {

@@ -40,7 +40,8 @@ struct DatabaseState {
             isSalvaged = true
             report(
                 .databaseEmpty, Self.fileName, "the file is empty",
-                repair: "a new one is made with what its log has; files without a row are moved aside")
+                repair:
+                    "a new one is made with what its log has; files without a row are moved aside")
             try salvage(path)
         default:
             try read(path)
@@ -78,7 +79,8 @@ struct DatabaseState {
             let missing = try Self.schemaDifferences(db)
             if !missing.isEmpty {
                 report(
-                    .schemaDamaged, name, "its tables are not ours: \(missing.joined(separator: ", "))",
+                    .schemaDamaged, name,
+                    "its tables are not ours: \(missing.joined(separator: ", "))",
                     repair: "a new database is made with the rows that can be read")
             }
             if findings.allSatisfy({ $0.kind == .repairCutOff }) {

@@ -69,7 +69,8 @@ extension RecordCheck {
         checkLength(id, length, &layout)
         orderZeros(id, &layout)
         file.content = FileRecord.Content(
-            mainValid: mainValid, blocks: Int64(layout.storedBlocks), allocated: file.content?.allocated ?? 0)
+            mainValid: mainValid, blocks: Int64(layout.storedBlocks),
+            allocated: file.content?.allocated ?? 0)
         (file.pages, file.partial) = (layout.pages, layout.blobs)
         files[id] = file
         let size = nodes[id]?.size ?? 0
@@ -189,7 +190,9 @@ extension RecordCheck {
         } else {
             report(
                 .presenceDamaged, id, problem,
-                repair: "a copy of the shadow is put aside; the image's data shows where none is recorded")
+                repair:
+                    "a copy of the shadow is put aside; the image's data shows where none is recorded"
+            )
             act(.copyAside(id))
         }
     }

@@ -52,14 +52,31 @@ extension RecordCheck {
         let value = records.meta("image")
         guard value?.text == nil else { return }
         let epoch = records.meta("epoch")?.integer
-        guard let source = epoch.flatMap({ sources[$0] }) else {
+        let source: String
+        let why: String
+        if let image = candidates.first(where: { $0.epoch == epoch }) {
+            (source, why) = (image.source, "which has the session's epoch")
+        } else if let image = candidates.first(where: hasOurs) {
+            (source, why) = (image.source, "which has the session's objects at their paths")
+        } else if let givenSource {
+            (source, why) = (givenSource, "as was said")
+        } else {
             tellMalformed(
                 "image", value,
-                repair: "no image that is known here has its epoch, so a repair cannot tell it")
+                repair: "no image that is known here fits: say which it is with --image")
             return
         }
-        tellMalformed("image", value, repair: "it is \(source), which has the session's epoch")
+        tellMalformed("image", value, repair: "it is \(source), \(why)")
         setMeta("image", .text(Array(source.utf8)))
+    }
+
+    /// Whether objects that the session changed have their ids and paths in this image. The root has the
+    /// same in all.
+    private func hasOurs(_ image: ImageFacts) -> Bool {
+        nodes.values.contains { node in
+            guard let path = node.mainPath, node.id != .root else { return false }
+            return image.path(node.id) == path
+        }
     }
 
     // MARK: Block size
@@ -119,7 +136,8 @@ extension RecordCheck {
         let ids = Array(nodes.keys) + entries.values.map(\.child) + Array(shadow.files.keys)
         checkCounter(
             "next_id", SessionStore.possibleIDs,
-            above: ids.filter(\.isSessionMade).max()?.row ?? SessionStore.possibleIDs.lowerBound - 1)
+            above: ids.filter(\.isSessionMade).max()?.row ?? SessionStore.possibleIDs.lowerBound - 1
+        )
         checkCounter(
             "next_cookie", SessionStore.possibleCookies,
             above: entries.values.filter { !$0.isWhiteout }.map(\.cookie).max()
@@ -146,7 +164,9 @@ extension RecordCheck {
     // MARK: Replies
 
     mutating func checkReplies() {
-        for (key, row) in records[.reply].sorted(by: { $0.value[0].integer ?? 0 < $1.value[0].integer ?? 0 })
+        for (key, row) in records[.reply].sorted(by: {
+            $0.value[0].integer ?? 0 < $1.value[0].integer ?? 0
+        })
         where !Self.isReply(row) {
             report(
                 .replyMalformed, "session.sqlite",
@@ -161,7 +181,9 @@ extension RecordCheck {
         guard let client = row[1].blob, let xid = row[2].integer, let procedure = row[3].integer,
             row[4].integer != nil, let body = row[5].blob, body.count >= 12
         else { return false }
-        let words = [0, 4].map { start in body[start..<(start + 4)].reduce(Int64(0)) { $0 << 8 | Int64($1) } }
+        let words = [0, 4].map { start in
+            body[start..<(start + 4)].reduce(Int64(0)) { $0 << 8 | Int64($1) }
+        }
         let isReply: Int64 = 1
         return !client.isEmpty && words == [xid, isReply]
             && NFS3.Procedure(rawValue: UInt32(truncatingIfNeeded: procedure)) != nil

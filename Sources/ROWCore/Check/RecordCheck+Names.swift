@@ -22,7 +22,8 @@ extension RecordCheck {
                 if !Self.isPossible(name.name) { dropBadName(name) }
             } else if nodes[entry.child] == nil || entry.child == .root {
                 report(
-                    .entryWithoutNode, entry.child, "\(name) stands for an object that there is not",
+                    .entryWithoutNode, entry.child,
+                    "\(name) stands for an object that there is not",
                     repair: "the name is moved aside")
                 entries[name] = nil
             } else {
@@ -34,7 +35,8 @@ extension RecordCheck {
     private mutating func checkLiving(_ name: EntryName, _ entry: EntryRecord) {
         if nodes[entry.child]?.isRemoved == true {
             report(
-                .entryOfRemoved, entry.child, "\(name) stands for an object that is marked as removed",
+                .entryOfRemoved, entry.child,
+                "\(name) stands for an object that is marked as removed",
                 repair: "it is not removed any more")
             nodes[entry.child]?.flags.remove(.removed)
         }
@@ -162,8 +164,9 @@ extension RecordCheck {
                 continue
             }
             let parent = nodes[node.parent]
-            let home = parent?.isDirectory == true && parent?.isRemoved == false
-                && !isBelow(node.parent, id) ? node.parent : .root
+            let home =
+                parent?.isDirectory == true && parent?.isRemoved == false
+                    && !isBelow(node.parent, id) ? node.parent : .root
             report(
                 .nodeWithoutName, id, "no name stands for it",
                 repair: "it gets the name \(Self.newName(id)) in \(home)")

@@ -27,7 +27,8 @@ extension RecordCheck {
                 problem = "\(names[id]?.description ?? "a name") stands for it, and its row is lost"
             }
             if let image, let node = NodeRecord(id, in: image) {
-                report(kind, id, problem, repair: "the row is made again as the image has the object")
+                report(
+                    kind, id, problem, repair: "the row is made again as the image has the object")
                 nodes[id] = node
             } else if let type = typeOfLost(id, isDirectory: directories.contains(id)) {
                 report(

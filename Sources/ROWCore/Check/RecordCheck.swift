@@ -9,8 +9,10 @@ struct RecordCheck {
     let shadow: ShadowFacts
     /// The image's database, if it is the one that the session stands on.
     let image: ImageFacts?
-    /// The sources of images that could be the session's, by epoch.
-    let sources: [Int64: String]
+    /// Images that could be the session's, should it not say which is.
+    let candidates: [ImageFacts]
+    /// The image that people say it stands on, for when nothing else tells.
+    let givenSource: String?
 
     private(set) var findings: [SessionFinding] = []
     /// Rows as they will be; the tables that have their own properties below are put in at the end.
@@ -26,12 +28,13 @@ struct RecordCheck {
 
     init(
         _ records: SessionRecords, shadow: ShadowFacts, image: ImageFacts?,
-        sources: [Int64: String]
+        candidates: [ImageFacts], givenSource: String?
     ) {
         self.records = records
         self.shadow = shadow
         self.image = image
-        self.sources = sources
+        self.candidates = candidates
+        self.givenSource = givenSource
     }
 
     mutating func run() {

@@ -16,7 +16,8 @@ struct Salvage {
         var template = Array((NSTemporaryDirectory() + "/rowfs-salvage.XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else {
             throw StateError(
-                .io, "cannot make a directory in \(NSTemporaryDirectory()): \(Errno(rawValue: errno))")
+                .io,
+                "cannot make a directory in \(NSTemporaryDirectory()): \(Errno(rawValue: errno))")
         }
         workplace = FilePath(platformString: template)
     }
@@ -61,7 +62,9 @@ struct Salvage {
         // The number of pages, and that there are no free ones (SQLite file format §1.3.7, §1.3.8).
         page.replaceSubrange(28..<40, with: [UInt8](repeating: 0, count: 12))
         let pages = UInt32(truncatingIfNeeded: size / Int64(pageSize))
-        for place in 0..<4 { page[28 + place] = UInt8(truncatingIfNeeded: pages >> UInt32(24 - 8 * place)) }
+        for place in 0..<4 {
+            page[28 + place] = UInt8(truncatingIfNeeded: pages >> UInt32(24 - 8 * place))
+        }
         _ = try file.writeAll(toAbsoluteOffset: 0, page)
         return true
     }

@@ -23,25 +23,28 @@ public enum SessionCheck {
     }
 
     /// Checks a session by name.
+    /// - Parameter source: the name of the image that it stands on (``ImageSource/name``), for when its own
+    ///   record of that is lost.
     /// - Parameter isRepairing: puts right what is found; otherwise nothing is changed.
     /// - Throws: `notFound` when there is no such session, `locked` when it is in use, `io` when the
     ///   file system refuses.
     public static func run(
-        _ name: String, in state: StateLayout, isRepairing: Bool = false
+        _ name: String, in state: StateLayout, image source: String? = nil,
+        isRepairing: Bool = false
     ) throws(StateError) -> Report {
         try StateLayout.check(sessionName: name)
         let images = state.path.appending("images")
         let names = (try? FileManager.default.contentsOfDirectory(atPath: images.string)) ?? []
         return try run(
             session: state.session(name), images: names.sorted().map { images.appending($0) },
-            isRepairing: isRepairing)
+            source: source, isRepairing: isRepairing)
     }
 
     /// Checks a session.
     /// - Parameter session: its directory.
     /// - Parameter images: directories of images, among which that of the session's is looked for.
     public static func run(
-        session: FilePath, images: [FilePath], isRepairing: Bool = false
+        session: FilePath, images: [FilePath], source: String? = nil, isRepairing: Bool = false
     ) throws(StateError) -> Report {
         guard try DatabaseState.size(session) != nil else {
             throw StateError(.notFound, "there is no session in \(session)")
@@ -50,14 +53,14 @@ public enum SessionCheck {
         let lock = try FileLock(session.appending("lock"), purpose: "the session \(name)")
         defer { lock.release() }
         let images = images.compactMap(ImageFacts.init)
-        var look = try Look(session: session, images: images)
+        var look = try Look(session: session, images: images, givenSource: source)
         var report = Report(findings: look.findings, left: look.findings, lostAndFound: nil)
         guard isRepairing else { return report }
         let repair = SessionRepair(session: session)
         // One repair may bring to light what the damage hid.
         for _ in 0..<roundsMaximum where look.isRepairable {
             try repair.carryOut(look)
-            look = try Look(session: session, images: images)
+            look = try Look(session: session, images: images, givenSource: source)
             report.findings += look.findings.filter { !report.findings.contains($0) }
         }
         report.left = look.findings
@@ -76,7 +79,9 @@ public enum SessionCheck {
         let database: DatabaseState
         let check: RecordCheck?
 
-        init(session: FilePath, images: [ImageFacts]) throws(StateError) {
+        init(
+            session: FilePath, images: [ImageFacts], givenSource: String?
+        ) throws(StateError) {
             database = try DatabaseState(session: session)
             guard !database.isNewer else {
                 check = nil
@@ -96,7 +101,7 @@ public enum SessionCheck {
             }
             var check = RecordCheck(
                 records, shadow: shadow, image: isCurrent == true ? named : nil,
-                sources: Dictionary(images.map { ($0.epoch, $0.source) }) { first, _ in first })
+                candidates: images, givenSource: givenSource)
             check.run()
             if let source, isCurrent != true {
                 check.reportImage(source, isOther: named != nil)

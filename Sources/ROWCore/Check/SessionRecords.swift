@@ -68,7 +68,9 @@ struct SessionRecords: Equatable {
         to new: SessionRecords, in table: SessionTable
     ) -> [(key: [Cell], old: [Cell]?, new: [Cell]?)] {
         let (before, after) = (self[table], new[table])
-        let gone = before.filter { after[$0.key] == nil }.map { ($0.key, $0.value as [Cell]?, nil as [Cell]?) }
+        let gone = before.filter { after[$0.key] == nil }.map {
+            ($0.key, $0.value as [Cell]?, nil as [Cell]?)
+        }
         let came = after.filter { before[$0.key] != $0.value }
             .map { ($0.key, before[$0.key], $0.value as [Cell]?) }
         return gone + came

@@ -106,10 +106,12 @@ final class DamagedSession {
 
     // MARK: Checking
 
-    func check(isRepairing: Bool = false) throws -> SessionCheck.Report {
+    func check(
+        isRepairing: Bool = false, source: String? = nil
+    ) throws -> SessionCheck.Report {
         try SessionCheck.run(
             session: FilePath(directory), images: [FilePath(engine.imageDirectory)],
-            isRepairing: isRepairing)
+            source: source, isRepairing: isRepairing)
     }
 
     /// Opens the session and compares every file with what it was.

@@ -34,7 +34,8 @@ import Testing
         let shadow = try Disk.names(session.directory + "/shadow")
         let refused = refusal { try session.engine.open() }
         #expect(refused?.code == .unreadable)
-        #expect(refused?.message.contains("rowctl fsck test") == true, "\(String(describing: refused))")
+        #expect(
+            refused?.message.contains("rowctl fsck test") == true, "\(String(describing: refused))")
         #expect(try Disk.names(session.directory + "/shadow") == shadow)
 
         #expect(try session.check().findings.contains { $0.kind == kind })
@@ -86,7 +87,8 @@ import Testing
         try session.engine.open()
         // By the directories that objects remember; the image's directory shows under its old name.
         let made = "lost+found-" + String(try #require(session.ids["made"]).rawValue, radix: 16)
-        let child = "lost+found-" + String(try #require(session.ids["made/child"]).rawValue, radix: 16)
+        let child =
+            "lost+found-" + String(try #require(session.ids["made/child"]).rawValue, radix: 16)
         let read = try session.engine.read(try session.engine.lookup(made + "/" + child)).bytes
         #expect(read == session.contents["made/child"])
         let inner = try session.engine.read(try session.engine.lookup("d/inner")).bytes
@@ -152,7 +154,8 @@ import Testing
     @Test func anImageThatIsMissingOrOtherIsNoDamage() throws {
         let session = try DamagedSession()
         let image = try DatabaseQueue(path: session.engine.imageDirectory + "/image.sqlite")
-        try image.write { db in try db.execute(sql: "UPDATE meta SET value = 5 WHERE key = 'epoch'") }
+        try image.write { db in try db.execute(sql: "UPDATE meta SET value = 5 WHERE key = 'epoch'")
+        }
         try image.close()
         let other = try session.check()
         #expect(other.findings.map(\.kind) == [.imageOfAnotherEpoch] && other.isClean)
@@ -169,6 +172,16 @@ import Testing
         let report = try session.check(isRepairing: true)
         #expect(report.left.map(\.kind) == [.identityMissing] && !report.isClean)
         #expect(refusal { try session.engine.open() }?.message.contains("which image") == true)
+        #expect(try session.check(isRepairing: true, source: "test:plain").isClean)
+        try session.compare()
+    }
+
+    @Test func theImageIsFoundByTheObjectsThatWereChanged() throws {
+        let session = try DamagedSession()
+        try session.destroy("meta")
+        let report = try session.check(isRepairing: true)
+        #expect(report.isClean, "\(report.left)")
+        try session.compare()
     }
 
     // MARK: Opening

@@ -135,11 +135,13 @@ struct PlantedDamage: Sendable, CustomTestStringConvertible {
             try $0.sql("INSERT INTO delta VALUES (1, x'67', \(sessionBit + 9), \(sessionBit + 99))")
         },
         .init("a name in no directory", .entryWithoutDirectory) {
-            try $0.sql("INSERT INTO delta VALUES (98765, x'67', \($0.id("new")), \(sessionBit + 99))")
+            try $0.sql(
+                "INSERT INTO delta VALUES (98765, x'67', \($0.id("new")), \(sessionBit + 99))")
         },
         .init("a name in a file", .entryWithoutDirectory) {
             try $0.sql(
-                "INSERT INTO delta VALUES (\($0.id("new")), x'67', \($0.id("short")), \(sessionBit + 9))")
+                "INSERT INTO delta VALUES (\($0.id("new")), x'67', \($0.id("short")), \(sessionBit + 9))"
+            )
         },
         .init("a name in a lost directory", .entryWithoutDirectory, harmed: [""]) {
             try $0.sql(
@@ -148,14 +150,18 @@ struct PlantedDamage: Sendable, CustomTestStringConvertible {
                 """)
         },
         .init("a directory with two names", .directoryNamedTwice) {
-            try $0.sql("INSERT INTO delta VALUES (1, x'67', \($0.id("made/sub")), \(sessionBit + 99))")
+            try $0.sql(
+                "INSERT INTO delta VALUES (1, x'67', \($0.id("made/sub")), \(sessionBit + 99))")
         },
         .init("a renamed directory that kept its name", .directoryNamedTwice) {
             try $0.sql("DELETE FROM delta WHERE parent = 1 AND name = x'64'")
         },
-        .init("a directory in itself", .directoryCycle, harmed: [
-            "", "made/child", "made/hard", "made/moved/inner", "made/sub/leaf",
-        ]) {
+        .init(
+            "a directory in itself", .directoryCycle,
+            harmed: [
+                "", "made/child", "made/hard", "made/moved/inner", "made/sub/leaf",
+            ]
+        ) {
             try $0.sql(
                 "UPDATE delta SET parent = \($0.id("made/sub")) WHERE child = \($0.id("made"))")
         },
@@ -191,7 +197,8 @@ struct PlantedDamage: Sendable, CustomTestStringConvertible {
             try $0.sql("DELETE FROM content WHERE node = \($0.id("file"))")
         },
         .init("more of the image than there is", .mainValidTooLarge) {
-            try $0.sql("UPDATE content SET main_valid = 1000000000000 WHERE node = \($0.id("file"))")
+            try $0.sql(
+                "UPDATE content SET main_valid = 1000000000000 WHERE node = \($0.id("file"))")
         },
         .init("a new file that shows the image", .mainValidTooLarge) {
             try $0.sql("UPDATE content SET main_valid = 4096 WHERE node = \($0.id("new"))")
@@ -213,7 +220,8 @@ struct PlantedDamage: Sendable, CustomTestStringConvertible {
         },
         .init("a page that no file has", .presenceDamaged) {
             try $0.sql(
-                "INSERT INTO presence VALUES (\($0.id("new")), 0, \(Int64.max), x'0100000000000000')")
+                "INSERT INTO presence VALUES (\($0.id("new")), 0, \(Int64.max), x'0100000000000000')"
+            )
         },
         .init("a page past the end", .presenceBeyondEnd) {
             try $0.sql("INSERT INTO presence VALUES (\($0.id("new")), 0, 9, x'0100000000000000')")

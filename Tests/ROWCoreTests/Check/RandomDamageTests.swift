@@ -22,7 +22,7 @@ import Testing
         }
         use(session)
         let found = try session.check()
-        let report = try session.check(isRepairing: true)
+        let report = try session.check(isRepairing: true, source: session.engine.main.source)
         #expect(report.findings.count >= (found.isClean ? 0 : 1), "\(random.note)")
         let isNewer = report.left.contains { $0.kind == .newerSchema }
         #expect(report.isClean || isNewer, "\(random.note) \(report.left)")
