@@ -138,7 +138,7 @@ extension RecordCheck {
         guard let image else { return }
         let named = Set(entries.values.map(\.child))
         for (id, node) in nodes.sorted(by: { $0.key < $1.key })
-        where !id.isSessionMade && node.isDirectory && !named.contains(id) {
+        where !id.isSessionMade && node.isDirectory && !node.isRemoved && !named.contains(id) {
             // Of an image database that was lost, a parent may have kept its old number.
             guard let object = image.object(id), object.parent != node.parent,
                 nodes[node.parent] != nil || image.object(node.parent) != nil
