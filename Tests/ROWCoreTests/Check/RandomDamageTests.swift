@@ -1,5 +1,6 @@
 import Foundation
 import NFSProtocol
+import SystemPackage
 import Testing
 
 @testable import ROWCore
@@ -56,6 +57,9 @@ import Testing
     /// Opens the session and touches all that it can find; refusals are answers too.
     private func use(_ session: DamagedSession) {
         let engine = session.engine
+        _ = try? SessionDiff.read(
+            session: FilePath(session.directory), image: FilePath(engine.imageDirectory))
+        _ = try? StoredSession.read(FilePath(session.directory))
         guard (try? engine.open()) != nil else { return }
         for path in DamagedSession.files {
             guard let id = try? engine.lookup(path) else { continue }
