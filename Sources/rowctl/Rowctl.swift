@@ -17,7 +17,7 @@ struct Rowctl: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             MountVerb.self, Unmount.self, Serve.self, Export.self, List.self, StatSession.self,
-            Diff.self, Remove.self,
+            Diff.self, Check.self, Remove.self,
         ])
 }
 
@@ -42,6 +42,8 @@ enum Main {
         // Help and version come as errors too.
         guard !code.isSuccess else { Rowctl.exit(withError: error) }
         switch error {
+        // It has said all there is to say.
+        case let error as ExitCode: exit(error.rawValue)
         case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
         case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
         case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)

@@ -21,16 +21,27 @@ struct DiffNode {
 
     /// - Parameter first: the column where ``columns`` begin.
     init(_ row: Row, from first: Int, _ id: NodeID) throws {
-        func word(_ column: Int) -> UInt32 { UInt32(truncatingIfNeeded: row[column] as Int64) }
-        guard let type = NFS3.FileType(rawValue: word(first)) else {
+        func word(_ column: Int) throws -> UInt32 {
+            UInt32(truncatingIfNeeded: try row.integer(column))
+        }
+        guard let type = NFS3.FileType(rawValue: try word(first)) else {
             throw StateError(.unreadable, "the row of \(id) is damaged")
         }
         self.type = type
-        mode = word(first + 1) & 0o7777
-        uid = word(first + 2)
-        gid = word(first + 3)
-        size = UInt64(bitPattern: row[first + 4] as Int64)
-        mtime = row[first + 5]
+        mode = try word(first + 1) & 0o7777
+        uid = try word(first + 2)
+        gid = try word(first + 3)
+        size = UInt64(bitPattern: try row.integer(first + 4))
+        mtime = try row.integer(first + 5)
+    }
+}
+
+extension Row {
+    /// - Throws: GRDB's error when the column holds something else.
+    fileprivate func integer(_ column: Int) throws -> Int64 { try decode(atIndex: column) }
+
+    fileprivate func bytes(_ column: Int) throws -> [UInt8] {
+        Array(try decode(Data.self, atIndex: column))
     }
 }
 
@@ -72,15 +83,17 @@ struct SessionRows {
                         sum(allocated) AS allocated FROM content GROUP BY node) ON node = id
                 """)
         while let row = try rows.next() {
-            let id = NodeID(row: row[0])
+            let id = NodeID(row: try row.integer(0))
             var content: Content?
-            if let blocks = row[2] as Int64? {
+            if row[2] as DatabaseValue != .null {
                 content = Content(
-                    blocks: blocks, mainValid: UInt64(bitPattern: row[3] as Int64),
-                    allocated: UInt64(bitPattern: row[4] as Int64))
+                    blocks: try row.integer(2),
+                    mainValid: UInt64(bitPattern: try row.integer(3)),
+                    allocated: UInt64(bitPattern: try row.integer(4)))
             }
             nodes[id] = Changed(
-                flags: Node.Flags(rawValue: row[1]), node: try DiffNode(row, from: 5, id),
+                flags: Node.Flags(rawValue: try row.integer(1)),
+                node: try DiffNode(row, from: 5, id),
                 content: content)
         }
         self.nodes = nodes
@@ -106,9 +119,9 @@ struct SessionRows {
     func forEachDelta(_ body: (EntryName, _ child: NodeID?) throws -> Void) throws {
         let rows = try Row.fetchCursor(db, sql: "SELECT parent, name, child FROM delta")
         while let row = try rows.next() {
-            let child = NodeID(row: row[2])
+            let child = NodeID(row: try row.integer(2))
             try body(
-                EntryName(directory: NodeID(row: row[0]), name: Array(row[1] as Data)),
+                EntryName(directory: NodeID(row: try row.integer(0)), name: try row.bytes(1)),
                 child.rawValue == 0 ? nil : child)
         }
     }
@@ -153,7 +166,8 @@ struct ImageRows {
             arguments: [directory.row])
         while let row = try rows.next() {
             try body(
-                EntryName(directory: directory, name: Array(row[0] as Data)), NodeID(row: row[1]))
+                EntryName(directory: directory, name: try row.bytes(0)),
+                NodeID(row: try row.integer(1)))
         }
     }
 
@@ -167,7 +181,7 @@ struct ImageRows {
         else { throw StateError(.unreadable, "the image database has no row of \(id)") }
         return (
             try DiffNode(row, from: 2, id),
-            EntryName(directory: NodeID(row: row[0]), name: Array(row[1] as Data))
+            EntryName(directory: NodeID(row: try row.integer(0)), name: try row.bytes(1))
         )
     }
 
@@ -177,10 +191,10 @@ struct ImageRows {
         var names: [NodeID: [EntryName]] = [:]
         let rows = try Row.fetchCursor(db, sql: "SELECT child, parent, name FROM dentry")
         while let row = try rows.next() {
-            let id = NodeID(row: row[0])
+            let id = NodeID(row: try row.integer(0))
             guard objects.contains(id) else { continue }
             names[id, default: []].append(
-                EntryName(directory: NodeID(row: row[1]), name: Array(row[2] as Data)))
+                EntryName(directory: NodeID(row: try row.integer(1)), name: try row.bytes(2)))
         }
         return names
     }

@@ -139,11 +139,17 @@ extension SessionState {
         }
     }
 
+    private static let depthMaximum = 1 << 16
+
     /// INVAL when `directory` is `moved` or lies below it.
     private func checkNotInside(_ moved: Node, _ directory: Node) throws(Interrupt) {
         var current = directory
+        var depth = 0
         while current.id != .root {
             guard current.id != moved.id else { throw .status(.inval) }
+            // Only in a damaged session does a directory lie inside itself.
+            depth += 1
+            guard depth < Self.depthMaximum else { throw .status(.io) }
             current = try parent(of: current)
         }
         guard moved.id != .root else { throw .status(.inval) }

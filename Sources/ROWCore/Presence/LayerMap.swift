@@ -108,6 +108,13 @@ public struct LayerMap: Sendable {
         return Run(source: source, range: offset..<end)
     }
 
+    /// Whether anything is stored of the blocks that begin at `offset` or later.
+    func stores(from offset: UInt64) -> Bool {
+        let first = offset >> shift + (offset & (blockSize - 1) == 0 ? 0 : 1)
+        return presence.run(at: first, limit: .max) != (false, .max)
+            || partialBlocks.run(at: first, limit: .max) != (false, .max)
+    }
+
     // MARK: Writing
 
     /// The zeros to write in the same pwritev as `write`: the bytes at or past ``mainValid`` of the

@@ -17,8 +17,14 @@ public final class SessionState {
     /// Makes and checks this session's handles.
     public let handles: HandleKey
     public let fsid: UInt64
-    /// Told what an operator should know.
-    public var onEvent: (String) -> Void = { _ in }
+    /// Told what an operator should know; what opening the session found, as soon as it is set.
+    public var onEvent: (String) -> Void = { _ in } {
+        didSet {
+            for notice in notices { onEvent(notice) }
+            notices = []
+        }
+    }
+    private var notices: [String]
     /// Write verifier (RFC 1813 §3.3.7): random per start, changed when unstable writes were lost.
     public internal(set) var writeVerifier = UInt64.random(in: .min ... .max)
     /// Storage operations done in the shadow, by kind.
@@ -79,6 +85,7 @@ public final class SessionState {
             directory: directory, name: name, image: image, blockSize: blockSize,
             isDurable: isDurable, loop: loop)
         ballast = Ballast(in: directory)
+        notices = store.notices
         let identity = store.identity
         handles = HandleKey(secret: identity.secret, tag: identity.tag)
         fsid = identity.fsid
@@ -183,7 +190,15 @@ public final class SessionState {
                 parent: stored.parent, flags: stored.flags.union(.changed))
             node.verifier = stored.verifier
             node.target = stored.target
-            if node.flags.contains(.hasContent) { node.content = try store.content(of: id) }
+            if node.flags.contains(.hasContent) {
+                let content = try store.content(of: id)
+                // The shadow would be cut to the size, with what is recorded past it.
+                guard !content.map.stores(from: node.attributes.size) else {
+                    onEvent("\(id) has data past its end: check the session with `rowctl fsck`")
+                    throw .status(.io)
+                }
+                node.content = content
+            }
         case .none:
             guard !id.isSessionMade, let record = try image.record(of: id) else {
                 throw .status(.stale)

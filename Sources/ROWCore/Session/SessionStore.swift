@@ -14,6 +14,8 @@ final class SessionStore {
     let reader: RowReader
     /// Shadow files were made since the directory was last synced.
     var hasNewFiles = false
+    /// What opening found that an operator should know.
+    private(set) var notices: [String] = []
     private let lock: FileLock
     private let selectNode: RowStatement
     private let selectDelta: RowStatement
@@ -46,11 +48,14 @@ final class SessionStore {
         try shadowDirectory.makeDirectory()
         lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
         let path = directory.appending("session.sqlite").string
+        let hasData = try Self.checkWhole(directory, name: name)
         let queue = try StateDatabase.open(
-            path: path, isDurable: isDurable, migrator: SessionSchema.migrator)
+            path: path, isDurable: isDurable, migrator: SessionSchema.migrator,
+            advice: Self.advice(name))
         do {
             identity = try queue.write { db in
-                try Self.identity(db, name: name, image: image, blockSize: blockSize)
+                try Self.identity(
+                    db, name: name, image: image, blockSize: blockSize, mayBeNew: !hasData)
             }
         } catch let error as StateError {
             throw error
@@ -80,11 +85,44 @@ final class SessionStore {
             "SELECT block, ranges FROM partial WHERE node = ? AND layer = 0")
         selectTotals = try reader.prepare(
             "SELECT count(*), sum(blocks), sum(allocated) FROM content")
-        try sweepShadow()
+        notices = try sweepShadow()
+    }
+
+    static func advice(_ name: String) -> String {
+        "`rowctl fsck \(name)` tells what is damaged, and repairs it with --repair"
+    }
+
+    /// Refuses to take for new a session that has lost its database: what its shadow holds would go.
+    /// - Returns: whether the shadow has files with changed data.
+    private static func checkWhole(
+        _ directory: FilePath, name: String
+    ) throws(StateError) -> Bool {
+        if try DatabaseState.size(directory.appending(DatabaseState.repairedName)) != nil {
+            throw StateError(
+                .unreadable, "a repair of the session \(name) was cut off; \(advice(name))")
+        }
+        let hasData: Bool
+        do {
+            hasData = try ShadowFacts.names(in: directory.appending("shadow")).contains {
+                node(ofShadow: $0.string) != nil
+            }
+        } catch {
+            throw StateError(.io, "cannot list the shadow of the session \(name): \(error)")
+        }
+        let path = directory.appending(DatabaseState.fileName)
+        let log = try DatabaseState.size(FilePath(path.string + "-wal")) ?? 0
+        let size = try DatabaseState.size(path) ?? 0
+        guard size > 0 || !hasData && log == 0 else {
+            throw StateError(
+                .unreadable,
+                "\(path) is missing or empty, and there is data of the session \(name); "
+                    + advice(name))
+        }
+        return hasData
     }
 
     private static func identity(
-        _ db: GRDB.Database, name: String, image: ImageStore, blockSize: UInt64
+        _ db: GRDB.Database, name: String, image: ImageStore, blockSize: UInt64, mayBeNew: Bool
     ) throws -> Identity {
         func integer(_ key: String) throws -> Int64? {
             try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
@@ -101,6 +139,14 @@ final class SessionStore {
                 )
             }
         } else {
+            let isUnused = try SessionTable.allCases.allSatisfy { table in
+                try Int.fetchOne(db, sql: "SELECT 1 FROM \(table.rawValue) LIMIT 1") == nil
+            }
+            guard mayBeNew, isUnused else {
+                throw StateError(
+                    .unreadable,
+                    "the session \(name) does not say on which image it stands; \(advice(name))")
+            }
             try db.execute(
                 sql: "INSERT INTO meta VALUES ('image', ?)", arguments: [image.source])
             try put("epoch", Int64(bitPattern: image.epoch))
@@ -115,9 +161,12 @@ final class SessionStore {
         guard let tag = try integer("tag"), let low = try integer("secret_low"),
             let high = try integer("secret_high"), let fsid = try integer("fsid"),
             let size = try integer("block_size"), let nextID = try integer("next_id"),
-            let nextCookie = try integer("next_cookie"), size >= 512, size & (size - 1) == 0
+            let nextCookie = try integer("next_cookie"), size > 0,
+            LayerMap.isValid(blockSize: UInt64(size)), possibleIDs.contains(nextID),
+            possibleCookies.contains(nextCookie)
         else {
-            throw StateError(.unreadable, "the session \(name) lacks part of its identity")
+            throw StateError(
+                .unreadable, "the session \(name) lacks part of its identity; \(advice(name))")
         }
         return Identity(
             tag: UInt32(truncatingIfNeeded: tag),
@@ -146,8 +195,10 @@ final class SessionStore {
             sql: "SELECT id, main_path FROM node WHERE main_path IS NOT NULL AND id != ?",
             arguments: [NodeID.root.row])
         while let row = try rows.next() {
-            let path: Data = row[1]
-            lost[Array(path)] = NodeID(row: row[0])
+            guard let path = Data.fromDatabaseValue(row[1]),
+                let id = Int64.fromDatabaseValue(row[0])
+            else { throw StateError(.unreadable, "a row of an object of the image is damaged") }
+            lost[Array(path)] = NodeID(row: id)
         }
         return lost
     }
@@ -172,6 +223,12 @@ final class SessionStore {
 
     /// Cookies of session-made entries begin here; main's count up from 3.
     static let firstCookie: UInt64 = 1 << 62
+
+    /// No counter ever comes this far: there is room above for all that one start can give out.
+    static let numbersMaximum = Int64.max - 1 << 41
+    /// What the counters on record can be.
+    static let possibleIDs = Int64(NodeID.sessionBit) + 1...numbersMaximum
+    static let possibleCookies = Int64(firstCookie)...numbersMaximum
 
     // MARK: Reading
 
@@ -289,7 +346,20 @@ final class SessionStore {
 
     /// Where a file's changed data is kept.
     func shadowPath(_ id: NodeID) -> FilePath {
-        shadowDirectory.appending("\(String(id.rawValue, radix: 16)).\(SessionRow.topLayer)")
+        shadowDirectory.appending(Self.shadowName(id))
+    }
+
+    static func shadowName(_ id: NodeID) -> String {
+        "\(String(id.rawValue, radix: 16)).\(SessionRow.topLayer)"
+    }
+
+    /// The node whose changed data a file of this name holds; nil for names that are not ours.
+    static func node(ofShadow name: String) -> NodeID? {
+        guard let digits = name.split(separator: ".").first,
+            let id = UInt64(digits, radix: 16).map(NodeID.init(rawValue:)), id.isPossible,
+            shadowName(id) == name
+        else { return nil }
+        return id
     }
 
     /// Opens a node's sparse file, making it when there is none.
@@ -305,13 +375,22 @@ final class SessionStore {
 
     func replies() throws -> [StoredReply] {
         try writer.readNow { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM reply ORDER BY sequence").map { row in
-                let client: Data = row["client"]
-                let body: Data = row["body"]
-                let checksum: Int64 = row["checksum"]
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT client, xid, procedure, checksum, body FROM reply ORDER BY sequence
+                    """
+            ).compactMap { row in
+                // Without a damaged one, a call that is sent again is carried out again.
+                guard let client = Data.fromDatabaseValue(row[0]),
+                    let xid = Int64.fromDatabaseValue(row[1]),
+                    let procedure = Int64.fromDatabaseValue(row[2]),
+                    let checksum = Int64.fromDatabaseValue(row[3]),
+                    let body = Data.fromDatabaseValue(row[4])
+                else { return nil }
                 return StoredReply(
-                    client: Array(client), xid: UInt32(truncatingIfNeeded: row["xid"] as Int64),
-                    procedure: UInt32(truncatingIfNeeded: row["procedure"] as Int64),
+                    client: Array(client), xid: UInt32(truncatingIfNeeded: xid),
+                    procedure: UInt32(truncatingIfNeeded: procedure),
                     checksum: UInt64(bitPattern: checksum), body: Array(body))
             }
         }

@@ -1,51 +1,75 @@
-import CLinux
 import GRDB
 import Glibc
 import SystemPackage
 
 extension SessionStore {
-    /// Removes the shadow files that no row refers to: of writes that were never recorded, and of
-    /// objects whose removal was committed just before a crash. What remains is durable by name.
-    func sweepShadow() throws(StateError) {
+    /// Tidies the shadow up: removes what cannot be acknowledged data, and moves aside what is not
+    /// understood. What remains is durable by name.
+    /// - Returns: what an operator should know.
+    func sweepShadow() throws(StateError) -> [String] {
+        var notices: [String] = []
+        let lostAndFound = LostAndFound(session: directory)
         do {
-            let directory = try FileDescriptor.open(
-                shadowDirectory, .readOnly, options: [.directory, .closeOnExec])
-            // The listing takes over the descriptor.
-            guard let listing = clinux_dir_open(directory.rawValue) else {
-                try? directory.close()
-                throw Errno.noMemory
-            }
-            defer { clinux_dir_close(listing) }
+            let names = try ShadowFacts.names(in: shadowDirectory)
             try writer.readNow { db in
-                let content = try db.makeStatement(sql: "SELECT 1 FROM content WHERE node = ?")
-                while let name = try Self.next(listing) {
-                    guard let id = Self.node(ofShadow: name),
-                        try Int.fetchOne(content, arguments: [id.row]) == nil
-                    else { continue }
-                    unlink(shadowDirectory.appending(name).string)
+                for name in names {
+                    switch try use(of: name, db) {
+                    case .data: continue
+                    case .leftover: unlink(shadowDirectory.pushing(name).string)
+                    case .damage:
+                        notices.append(
+                            "shadow/\(name) holds data, and the rows about it are damaged: stop the "
+                                + "session and check it with `rowctl fsck`")
+                    case .foreign:
+                        try lostAndFound.move(FilePath("shadow").pushing(name))
+                        notices.append(
+                            "shadow/\(name) is not a file that this session's database knows of: it "
+                                + "was moved to \(lostAndFound.directory ?? directory)")
+                    }
                 }
             }
+        } catch let error as StateError {
+            throw error
         } catch {
             throw StateError(.io, "cannot tidy up \(shadowDirectory): \(error)")
         }
         try shadowDirectory.sync()
+        return notices
     }
 
-    private static func next(_ listing: OpaquePointer) throws(Errno) -> String? {
-        var buffer = [CChar](repeating: 0, count: 256)
-        var ino: UInt64 = 0
-        var type: UInt32 = 0
-        let code = clinux_dir_next(listing, &buffer, &ino, &type)
-        guard code >= 0 else { throw Errno(rawValue: -code) }
-        let name = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-        return code == 0 ? nil : String(decoding: name, as: UTF8.self)
+    private enum Use {
+        /// A row refers to it.
+        case data
+        /// Nothing in it was ever acknowledged as safe, or its object is gone.
+        case leftover
+        /// Some rows say that it is data, others are not there.
+        case damage
+        case foreign
     }
 
-    /// The node whose changed data a file of this name holds (see ``shadowPath(_:)``); nil for names
-    /// that are not ours.
-    private static func node(ofShadow name: String) -> NodeID? {
-        let parts = name.split(separator: ".")
-        guard parts.count == 2, parts[1] == "\(SessionRow.topLayer)" else { return nil }
-        return UInt64(parts[0], radix: 16).map(NodeID.init(rawValue:))
+    /// What a file in the shadow is.
+    ///
+    /// The rows of `content`, `presence` and `partial`, and the flag in that of `node`, come in one
+    /// transaction, before any reply that calls the data safe, and go in the transaction that removes
+    /// the object, before the file goes. So when all four say nothing of a file, it holds only writes
+    /// that were never acknowledged as stable, or data of an object that is gone: a crash left it. But
+    /// an object that the session made later than its database knows of cannot come from a crash: the
+    /// database is an older copy, and the file may be all that is left of acknowledged data.
+    private func use(of name: FilePath, _ db: GRDB.Database) throws -> Use {
+        guard let id = Self.node(ofShadow: name.string) else { return .foreign }
+        func has(_ table: String) throws -> Bool {
+            try Int.fetchOne(
+                db.cachedStatement(sql: "SELECT 1 FROM \(table) WHERE node = ? LIMIT 1"),
+                arguments: [id.row]) != nil
+        }
+        if try has("content") { return .data }
+        let flags = try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT flags FROM node WHERE id = ?"), arguments: [id.row]
+        ).map(Node.Flags.init(rawValue:))
+        if try flags?.contains(.hasContent) == true || has("presence") || has("partial") {
+            return .damage
+        }
+        let isUnheardOf = id.isSessionMade && id.rawValue >= identity.nextID
+        return isUnheardOf ? .foreign : .leftover
     }
 }

@@ -6,8 +6,10 @@ import GRDBSQLite
 enum StateDatabase {
     /// - Parameter isDurable: whether a commit must survive a power failure (`synchronous=FULL`);
     ///   otherwise it survives only the end of the process.
+    /// - Parameter advice: what to do when the database cannot be read.
     static func open(
-        path: String, isDurable: Bool, migrator: DatabaseMigrator
+        path: String, isDurable: Bool, migrator: DatabaseMigrator,
+        advice: String = "move it aside to start afresh"
     ) throws(StateError) -> DatabaseQueue {
         do {
             var configuration = Configuration()
@@ -47,8 +49,7 @@ enum StateDatabase {
         } catch let error as StateError {
             throw error
         } catch {
-            throw StateError(
-                .unreadable, "cannot open \(path): \(error); move it aside to start afresh")
+            throw StateError(.unreadable, "cannot open \(path): \(error); \(advice)")
         }
     }
 }

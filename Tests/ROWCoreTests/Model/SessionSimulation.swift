@@ -297,11 +297,21 @@ final class SessionSimulation {
         // And what was removed may be back.
         dead.removeAll { number in everSeen[number].map { model.tree.objects[$0] != nil } ?? true }
         engine.crash()
+        try checkStored()
         try engine.open()
         for scan in scans { scan.crashed() }
         try scribble()
         for (id, writes) in unstable { try adopt(id, writes) }
         try compareAll()
+    }
+
+    /// A crash is no damage, and a repair after it changes nothing that clients can see.
+    private func checkStored() throws {
+        let report = try SessionCheck.run(
+            session: FilePath(engine.sessionDirectory), images: [FilePath(engine.imageDirectory)],
+            isRepairing: generator.chance(2))
+        let damage = report.findings.filter { $0.severity == .damage }
+        try check(damage.isEmpty, "a crash is taken for damage: \(damage)")
     }
 
     /// A file with unstable writes is as it was, but for bytes that were written.

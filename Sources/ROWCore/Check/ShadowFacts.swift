@@ -1,0 +1,66 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// What lies in a session's shadow directory.
+struct ShadowFacts {
+    /// Sizes in bytes of the files that hold changed data, by the node they belong to.
+    var files: [NodeID: UInt64] = [:]
+    /// Names that are not of the session's making.
+    var foreign: [FilePath] = []
+
+    /// - Throws: the listing's error; a directory that is missing holds nothing.
+    init(_ directory: FilePath) throws(Errno) {
+        for name in try Self.names(in: directory) {
+            var stat = clinux_stat()
+            let code = directory.pushing(name).withPlatformString {
+                clinux_fstatat(AT_FDCWD, $0, AT_SYMLINK_NOFOLLOW, &stat)
+            }
+            guard code == 0 else { throw Errno(rawValue: -code) }
+            if let id = SessionStore.node(ofShadow: name.string), stat.type == S_IFREG {
+                files[id] = stat.size
+            } else {
+                foreign.append(name)
+            }
+        }
+        foreign.sort { $0.string < $1.string }
+    }
+
+    /// The names in a directory, but for the dots.
+    static func names(in directory: FilePath) throws(Errno) -> [FilePath] {
+        let fd = directory.withPlatformString { open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard fd >= 0 else {
+            if errno == ENOENT { return [] }
+            throw Errno(rawValue: errno)
+        }
+        // The listing takes over the descriptor.
+        guard let listing = clinux_dir_open(fd) else {
+            close(fd)
+            throw Errno.noMemory
+        }
+        defer { clinux_dir_close(listing) }
+        var names: [FilePath] = []
+        var buffer = [CChar](repeating: 0, count: 256)
+        var ino: UInt64 = 0
+        var type: UInt32 = 0
+        while true {
+            let code = clinux_dir_next(listing, &buffer, &ino, &type)
+            guard code >= 0 else { throw Errno(rawValue: -code) }
+            if code == 0 { return names }
+            let name = FilePath(bytes: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) })
+            if name != "." && name != ".." { names.append(name) }
+        }
+    }
+}
+
+/// What a repair does to a shadow file. The session's rows are written after the first three and before
+/// the last.
+enum ShadowAction: Equatable {
+    /// Keeps a copy of the whole file, before some of its bytes go out of use.
+    case copyAside(NodeID)
+    /// Moves a file out of the shadow.
+    case moveAside(FilePath)
+    /// Puts zeros where bytes read as zeros that nobody wrote.
+    case zero(NodeID, Range<UInt64>)
+    case cut(NodeID, to: UInt64)
+}
