@@ -37,7 +37,7 @@ import XDR
 
     @Test func parkedCallsStopTheRecordsBehindThemUntilTheyAreAnswered() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(60) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         main.inject(.hold, on: .lookup, times: .max)
         let raw = try await served.raw()
         let count = 3 * RPCHandler.parkedCallsMaximum
@@ -77,7 +77,7 @@ import XDR
 
     @Test func callsWhoseClientLeavesAreForgotten() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(60) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         main.inject(.hold, on: .lookup, times: .max)
         let raw = try await served.raw()
         for index in 0..<100 {

@@ -100,7 +100,7 @@ import Testing
 
     @Test func aMainThatForgotItsRootIsMountedAgain() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(30) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         let hello = try await served.handle("hello")
         #expect(try await served.text(of: hello) == "hello, world\n")
         main.setSilent(true)
@@ -146,7 +146,7 @@ import Testing
 
     @Test func equalQuestionsToMainAreAskedOnce() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(60) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         main.inject(.hold, on: .lookup)
         let client = served.client
         let root = served.root

@@ -53,29 +53,14 @@ final class RawConnection: Sendable {
     /// Takes replies from now on.
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
 
-    /// Closes it, if the server has not done so. The server's socket then knows: whatever is sent to
-    /// the server from now on comes after it.
+    /// Says that nothing more will come and waits until the server has closed its end: whatever is
+    /// sent to the server from now on comes after that.
     func close() async throws {
-        let (here, there) = (channel.localAddress?.port, channel.remoteAddress?.port)
-        channel.close(promise: nil)
-        try await channel.closeFuture.get()
-        guard let here, let there else { return }
+        try? await channel.setOption(.autoRead, value: true).get()
+        try? await channel.close(mode: .output).get()
         try await poll(for: "end of the connection at the server", within: .seconds(20)) {
-            try Self.isEstablished(from: there, to: here) ? nil : ()
+            channel.isActive ? nil : ()
         }
-    }
-
-    /// Whether the kernel has an open connection with these ports: `sl local:port remote:port state`.
-    private static func isEstablished(from local: Int, to remote: Int) throws -> Bool {
-        func port(_ word: Substring) -> Int? {
-            word.split(separator: ":").last.flatMap { Int($0, radix: 16) }
-        }
-        return try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
-            .split(separator: "\n").dropFirst().contains { line in
-                let words = line.split(separator: " ")
-                return words.count > 3 && port(words[1]) == local && port(words[2]) == remote
-                    && words[3] == "01"
-            }
     }
 
     /// The next reply without its record mark; nil when the server closed the connection.

@@ -116,7 +116,7 @@ import XDR
 
     @Test func aRetryOverANewConnectionIsAnsweredThere() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(60) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         main.inject(.hold, on: .lookup)
         let call = create("new", in: served.root, xid: 1)
         let first = try await served.raw()
@@ -139,7 +139,7 @@ import XDR
 
     @Test func aCallThatHasNotBegunGoesWithItsConnection() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(60) }
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
         main.inject(.hold, on: .lookup)
         let raw = try await served.raw()
         raw.send(create("never", in: served.root, xid: 1))
@@ -150,9 +150,8 @@ import XDR
         // The end of the connection is seen no later than this call, which was sent after it.
         try await served.client.null()
         main.release()
-        #expect(
-            try await served.client.lookup(NFS3.Filename("never"), in: served.root).status
-                == .noent)
+        let found = try await served.client.lookup(NFS3.Filename("never"), in: served.root)
+        #expect(found.status == .noent)
         // And it can be sent again.
         let again = try await served.raw()
         again.send(create("never", in: served.root, xid: 1))

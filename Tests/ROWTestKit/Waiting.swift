@@ -16,8 +16,10 @@ public func poll<Value>(
 ) async throws -> Value {
     let end = ContinuousClock.now + limit
     while true {
+        // Looked at once more after the end: on a busy machine the sleep may have been long.
+        let isLast = ContinuousClock.now >= end
         if let value = try await condition() { return value }
-        guard ContinuousClock.now < end else { throw TimedOut(waitingFor: purpose, limit: limit) }
+        guard !isLast else { throw TimedOut(waitingFor: purpose, limit: limit) }
         try await Task.sleep(for: .milliseconds(5))
     }
 }
