@@ -43,6 +43,15 @@ extension NFSService {
     struct Fetched {
         var main: Piece?
         var shadow: Piece?
+        /// The parts of a piece from a shadow server that were on record when it was asked for; the rest
+        /// means nothing, also when something has been recorded there since.
+        var recorded: [Range<UInt64>] = []
+
+        func isRecorded(_ range: Range<UInt64>) -> Bool {
+            recorded.contains {
+                $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound
+            }
+        }
     }
 
     /// Bytes of a file; the range is not empty.
@@ -69,7 +78,7 @@ extension NFSService {
         }
     }
 
-    private func failRead(
+    func failRead(
         _ call: RPCCall, _ target: (SessionState, NodeID)?, _ status: NFS3.Status
     ) {
         let attributes = target.flatMap { $0.0.attributesIfKnown(of: $0.1) }
@@ -92,6 +101,16 @@ extension NFSService {
                 read.session.countShadowRead()
                 if try !readNow(file, read, plan) { fetch(plan.range, of: file, read) }
             }
+        case .remote(let file):
+            if let piece = read.have.shadow, piece.covers(plan.range),
+                read.have.isRecorded(plan.range)
+            {
+                cutThrough(piece, read, plan)
+            } else {
+                fetch([plan.range], of: file, read)
+            }
+        case .mixedRemote(let runs, let file):
+            try assemble(runs, of: file, read, plan)
         case .main:
             if let piece = read.have.main, piece.covers(plan.range) {
                 cutThrough(piece, read, plan)
@@ -107,7 +126,7 @@ extension NFSService {
 
     /// Answers with `count` bytes that `fill` puts straight into the reply.
     @discardableResult
-    private func reply(
+    func reply(
         _ read: ReadCall, _ plan: SessionState.ReadPlan,
         fill: (UnsafeMutableRawBufferPointer) -> Bool
     ) -> Bool {
@@ -166,7 +185,7 @@ extension NFSService {
     }
 
     /// Gets a range from main and plans again: the file may have been written meanwhile.
-    private func fetchMain(_ range: Range<UInt64>, _ read: ReadCall) {
+    func fetchMain(_ range: Range<UInt64>, _ read: ReadCall) {
         again(read, range) { call, then in
             self.main.read(read.id, range) { result in
                 var have = read.have
@@ -196,7 +215,7 @@ extension NFSService {
         }
     }
 
-    private func again(
+    func again(
         _ read: ReadCall, _ range: Range<UInt64>,
         _ fetch: (RPCCall, @escaping (Result<Fetched, MainSource.ReadFailure>) -> Void) -> Void
     ) {
@@ -256,7 +275,7 @@ extension NFSService {
     }
 
     /// From the first to the last byte that a source has to give.
-    private static func hull(
+    static func hull(
         of runs: [LayerMap.Run], from source: LayerMap.Source
     ) -> Range<UInt64>? {
         guard let first = runs.first(where: { $0.source == source }),

@@ -15,6 +15,8 @@ public struct SessionStatus: Codable, Sendable {
     /// Nodes in memory.
     public var handles: Int
     public var main: [Main]
+    /// The server that keeps the changed data; absent when that is in the state directory.
+    public var shadow: Main?
     public var events: [Event]
 
     public struct Calls: Codable, Sendable {
@@ -89,7 +91,7 @@ public struct SessionStatus: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case session, image, state, durability, calls, bytes, changed, largest, handles, main,
-            events
+            shadow, events
         case uptimeSeconds = "uptime_seconds"
     }
 }

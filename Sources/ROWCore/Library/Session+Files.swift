@@ -140,6 +140,9 @@ extension SessionState.ReadSource {
         case .main: ([LayerMap.Run(source: .below, range: range)], nil)
         case .zeros: ([LayerMap.Run(source: .zeros, range: range)], nil)
         case .mixed(let runs, let file): (runs, file)
+        // This opens no session whose data is at a server.
+        case .remote: ([LayerMap.Run(source: .here, range: range)], nil)
+        case .mixedRemote(let runs, _): (runs, nil)
         }
     }
 }

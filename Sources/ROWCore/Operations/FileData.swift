@@ -10,12 +10,16 @@ extension SessionState {
         case nothing
         /// All from the shadow.
         case shadow(SparseFile)
+        /// All from a file at the shadow server.
+        case remote(ShadowFileID)
         /// All from main.
         case main
         /// All zero.
         case zeros
         /// Several runs, in order, that cover the range.
         case mixed([LayerMap.Run], SparseFile?)
+        /// The same, with what is in the shadow at a server.
+        case mixedRemote([LayerMap.Run], ShadowFileID)
     }
 
     public struct ReadPlan {
@@ -59,11 +63,17 @@ extension SessionState {
     private func source(of node: Node, _ range: Range<UInt64>) throws(Interrupt) -> ReadSource {
         guard let content = node.content else { return node.id.isSessionMade ? .zeros : .main }
         if let single = content.map.singleSource(of: range) {
+            if single == .here, let files = remoteFiles {
+                return .remote(try remoteSource(node.id, range, files))
+            }
             return try source(node, of: single)
         }
         var runs: [LayerMap.Run] = []
         content.map.forEachRun(in: range) { runs.append($0) }
         let needsFile = runs.contains { $0.source == .here }
+        if needsFile, let files = remoteFiles {
+            return .mixedRemote(runs, try remoteSource(node.id, range, files))
+        }
         return .mixed(runs, needsFile ? try shadow(node) : nil)
     }
 
@@ -73,19 +83,35 @@ extension SessionState {
         _ id: NodeID, offset: UInt64, data: UnsafeRawBufferPointer, stable: NFS3.Stability,
         _ credential: Credential
     ) throws(Interrupt) -> NFS3.WCCData {
+        let (node, range) = try writable(id, offset: offset, count: data.count, credential)
+        if !data.isEmpty { try redirect(node, data, range) }
+        return wrote(node, upTo: range.isEmpty ? 0 : range.upperBound, stable: stable, credential)
+    }
+
+    /// The file that may be written to now, and where.
+    func writable(
+        _ id: NodeID, offset: UInt64, count: Int, _ credential: Credential
+    ) throws(Interrupt) -> (Node, Range<UInt64>) {
         try refuseReadOnly()
         let node = try node(id)
         try checkRegular(node)
         guard PermissionRules.allowsWrite(node.attributes, credential) else {
             throw .status(.acces)
         }
-        let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
         guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
         try checkNoCutPending(node)
         try refuseWhenFull()
+        return (node, offset..<end)
+    }
+
+    /// Marks a write whose bytes are in the shadow.
+    /// - Parameter end: of what was written; 0 for nothing.
+    func wrote(
+        _ node: Node, upTo end: UInt64, stable: NFS3.Stability, _ credential: Credential
+    ) -> NFS3.WCCData {
         let before = NFS3.WCCAttributes(node.attributes)
-        if !data.isEmpty {
-            try redirect(node, data, offset..<end)
+        if end > 0 {
             let time = now()
             node.attributes.size = max(node.attributes.size, end)
             node.attributes.mode = PermissionRules.strippingSetID(node.attributes, credential)
@@ -113,7 +139,7 @@ extension SessionState {
         markDirty(node, content)
     }
 
-    private func markDirty(_ node: Node, _ content: FileContent) {
+    func markDirty(_ node: Node, _ content: FileContent) {
         content.isDirty = true
         dirtyFiles.insert(node.id)
     }
@@ -131,9 +157,12 @@ extension SessionState {
     /// shows zeros, never main's old bytes.
     func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
         try checkNoCutPending(node)
+        try checkShadowIdle(node.id)
         let content = ensureContent(node)
         if size < node.attributes.size {
-            if content.map.storedBlocks > 0 || content.file != nil { cutLater(node, content) }
+            if content.map.storedBlocks > 0 || content.file != nil || content.remote.isOpen {
+                cutLater(node, content)
+            }
             content.map.truncate(to: size)
             markDirty(node, content)
         }
@@ -149,6 +178,10 @@ extension SessionState {
     private func cutLater(_ node: Node, _ content: FileContent) {
         content.isCutPending = true
         batch.afterwards.append { [unowned self] in
+            if let files = remoteFiles, node.content === content {
+                cutRemote(node, content, files)
+                return
+            }
             content.isCutPending = false
             guard node.content === content else { return }
             do {
@@ -165,7 +198,10 @@ extension SessionState {
     }
 
     private func checkNoCutPending(_ node: Node) throws(Interrupt) {
-        if node.content?.isCutPending == true { throw .wait }
+        guard node.content?.isCutPending == true else { return }
+        // Before the transaction it is waited for, then the server.
+        try checkShadowIdle(node.id)
+        throw .wait
     }
 
     func ensureContent(_ node: Node) -> FileContent {
@@ -230,6 +266,11 @@ extension SessionState {
         dirtyFiles.remove(node.id)
         batch.rows.append(.removeContent(node.id))
         shadowCalls.removes += 1
+        if let files = remoteFiles {
+            let file = ShadowFileID(node.id)
+            batch.afterwards.append { files.remove(file) }
+            return
+        }
         let path = store.shadowPath(node.id)
         batch.afterwards.append { unlink(path.string) }
     }

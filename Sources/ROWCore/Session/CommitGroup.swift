@@ -14,6 +14,8 @@ struct CommitBatch {
     var waiters: [(NFS3.Status?) -> Void] = []
     /// Work for after the transaction, before the waiters hear of it.
     var afterwards: [() -> Void] = []
+    /// Bytes that files at a shadow server take up.
+    var allocated: [NodeID: Int64] = [:]
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -60,9 +62,13 @@ extension SessionState {
         // presence that is taken here.
         var syncs: [(id: NodeID, file: SparseFile)] = []
         var failure: Errno?
+        var remote: [NodeID] = []
         for (id, node) in sealed.nodes {
             guard let content = node.content, content.isDirty else { continue }
-            if content.file != nil || content.map.storedBlocks > 0 {
+            if remoteFiles != nil {
+                remote.append(id)
+                sealed.allocated[id] = content.allocatedBytes
+            } else if content.file != nil || content.map.storedBlocks > 0 {
                 do { syncs.append((id, try shadowFile(node))) } catch { failure = error }
             }
             content.isDirty = false
@@ -77,7 +83,11 @@ extension SessionState {
         }
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
-        send(sealed, syncs, failure)
+        inFlight = sealed
+        guard let files = remoteFiles else { return send(sealed, syncs, failure) }
+        commitRemote(remote, files) { [unowned self] failure in
+            if let failure { finish(failure) } else if let inFlight { send(inFlight, [], nil) }
+        }
     }
 
     /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
@@ -85,13 +95,13 @@ extension SessionState {
         _ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)], _ failure: Errno?
     ) {
         let rows = sealed.rows
+        let known = sealed.allocated
         let isDurable = isDurable
         let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
         store.hasNewFiles = false
         // The writer's thread only syncs these files and asks their size, which any thread may.
         let files = Confined(value: syncs)
         let back = Confined(value: self)
-        inFlight = sealed
         store.writer.commit(
             before: {
                 if let failure { throw failure }
@@ -100,7 +110,7 @@ extension SessionState {
                 try newFilesIn?.sync()
             },
             { db in
-                var allocated: [NodeID: Int64] = [:]
+                var allocated = known
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
             },
@@ -114,7 +124,8 @@ extension SessionState {
         if let error {
             onEvent("commit failed: \(error)")
             let status = Self.status(of: error)
-            if status == .nospc { ballast.spend() }
+            // What a shadow server has no room for does not need any here.
+            if status == .nospc, !(error is ShadowFailure) { ballast.spend() }
             reload(failing: sealed, with: status)
             return
         }
@@ -124,7 +135,9 @@ extension SessionState {
             pendingDeltas[key] = nil
         }
         for work in sealed.afterwards { work() }
-        if !batch.isEmpty {
+        if remoteFiles?.hasLostWrites == true {
+            reload(failing: CommitBatch(), with: .jukebox)
+        } else if !batch.isEmpty {
             seal()
         } else {
             let waiters = batch.waiters
@@ -136,7 +149,7 @@ extension SessionState {
 
     /// After a failed commit disk is right and memory is not: forget memory, as a crash would, and
     /// let clients send again what they were not told is safe.
-    private func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
+    func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
         let waiters = sealed.waiters + batch.waiters
         let number = batch.number
         batch = CommitBatch()
@@ -149,7 +162,9 @@ extension SessionState {
         forgetReservations()
         store.hasNewFiles = true
         writeVerifier = UInt64.random(in: .min ... .max)
+        remoteFiles?.forgetUnstable()
         for waiter in waiters { waiter(status) }
+        remoteFiles?.wakeAll()
     }
 
     private func row(of node: Node) -> SessionRow.NodeRow {
@@ -163,6 +178,7 @@ extension SessionState {
 
     private static func status(of error: any Error) -> NFS3.Status {
         if let code = error as? Errno { return NFS3.Status(ofShadow: code) }
+        if let failure = error as? ShadowFailure { return failure.status }
         return isDiskFull(error) ? .nospc : .io
     }
 }

@@ -66,6 +66,11 @@ final class FileContent {
     var isCutPending = false
     /// Bytes the sparse file took up when last recorded.
     var allocatedBytes: Int64 = 0
+    /// How far the file at a shadow server is ready for use.
+    var remote = RemoteState()
 
     init(map: LayerMap) { self.map = map }
+
+    /// Disk does not know all that memory does, or somebody is at work on it.
+    var isPinned: Bool { isDirty || remote.users > 0 }
 }

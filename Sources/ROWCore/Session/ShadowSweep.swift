@@ -37,7 +37,7 @@ extension SessionStore {
         return notices
     }
 
-    private enum Use {
+    enum Use {
         /// A row refers to it.
         case data
         /// Nothing in it was ever acknowledged as safe, or its object is gone.
@@ -55,7 +55,7 @@ extension SessionStore {
     /// that were never acknowledged as stable, or data of an object that is gone: a crash left it. But
     /// an object that the session made later than its database knows of cannot come from a crash: the
     /// database is an older copy, and the file may be all that is left of acknowledged data.
-    private func use(of name: FilePath, _ db: GRDB.Database) throws -> Use {
+    func use(of name: FilePath, _ db: GRDB.Database) throws -> Use {
         guard let id = Self.node(ofShadow: name.string) else { return .foreign }
         func has(_ table: String) throws -> Bool {
             try Int.fetchOne(

@@ -11,6 +11,13 @@ public struct StoredSession: Sendable {
     public let blocks: Int64
     /// Bytes of storage in the shadow.
     public let allocated: Int64
+    /// Where the data is when it is on an NFS server: how that is reached, and the directory there.
+    public let shadow: Shadow?
+
+    public struct Shadow: Sendable {
+        public let url: String
+        public let directory: String
+    }
 
     /// Reads it without changing anything.
     /// - Parameter directory: the session's.
@@ -24,14 +31,34 @@ public struct StoredSession: Sendable {
             return try queue.read { db in
                 let row = try Row.fetchOne(
                     db, sql: "SELECT count(*), sum(blocks), sum(allocated) FROM content")
+                func meta<T: DatabaseValueConvertible>(_ key: String) throws -> T? {
+                    try T.fetchOne(
+                        db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
+                }
+                let tag: Int64? = try meta("tag")
+                let url: String? = try meta(SessionStore.ShadowKey.url)
                 return StoredSession(
-                    image: try String.fetchOne(
-                        db, sql: "SELECT value FROM meta WHERE key = 'image'") ?? "",
-                    files: row?[0] ?? 0, blocks: row?[1] ?? 0, allocated: row?[2] ?? 0)
+                    image: try meta("image") ?? "", files: row?[0] ?? 0, blocks: row?[1] ?? 0,
+                    allocated: row?[2] ?? 0,
+                    shadow: url.map { url in
+                        Shadow(
+                            url: url,
+                            directory: shadowDirectory(
+                                tag: UInt32(truncatingIfNeeded: tag ?? 0)))
+                    })
             }
         } catch {
             throw StateError(.unreadable, "cannot read \(path): \(error)")
         }
+    }
+}
+
+extension StoredSession {
+    /// The name of a session's directory at a shadow server.
+    /// - Parameter tag: of its handles.
+    public static func shadowDirectory(tag: UInt32) -> String {
+        let digits = String(tag, radix: 16)
+        return String(repeating: "0", count: 8 - digits.count) + digits
     }
 }
 

@@ -127,6 +127,7 @@ final class Engine {
                 case .status(let status): throw Refusal(status)
                 case .need(let fetch): try fetchNow(fetch)
                 case .wait: try commit()
+                case .busy: throw Refusal(.serverFault)
                 }
             }
         }
@@ -195,6 +196,7 @@ final class Engine {
         var bytes = [UInt8](repeating: 0, count: plan.range.count)
         switch plan.source {
         case .nothing, .zeros: break
+        case .remote, .mixedRemote: throw Refusal(.serverFault)
         case .shadow(let file): try fill(&bytes, plan.range, from: file, at: plan.range.lowerBound)
         case .main: try fillFromMain(&bytes, plan.range, id, at: plan.range.lowerBound)
         case .mixed(let runs, let file):
