@@ -28,6 +28,8 @@ public final class SimulatedNFSServer: Sendable {
         case refuse(NFS3.Status)
         /// A WRITE takes only this many bytes.
         case shorten(to: Int)
+        /// The server is rebooted in place of it, see ``reboot(losingWrites:changingHandles:)``.
+        case reboot
     }
 
     public let port: Int
@@ -127,13 +129,7 @@ public final class SimulatedNFSServer: Sendable {
     /// - Parameter losingWrites: undoes the WRITEs that no COMMIT covered.
     /// - Parameter changingHandles: whether it knows its earlier handles no more.
     public func reboot(losingWrites: Bool = true, changingHandles: Bool = false) {
-        core.state.withLock { state in
-            state.verifier += 1
-            if losingWrites {
-                for (id, bytes) in state.committed { state.tree.change(id, to: bytes) }
-            }
-            state.committed = [:]
-        }
+        core.reboot(losingWrites: losingWrites)
         if changingHandles { core.handleTag.add(1, ordering: .relaxed) }
         disconnectAll()
     }
@@ -228,6 +224,16 @@ extension SimulatedNFSServer {
             self.handleTag = Atomic(handleTag)
             self.isWritable = isWritable
         }
+
+        func reboot(losingWrites: Bool) {
+            state.withLock { state in
+                state.verifier += 1
+                if losingWrites {
+                    for (id, bytes) in state.committed { state.tree.change(id, to: bytes) }
+                }
+                state.committed = [:]
+            }
+        }
     }
 }
 
@@ -319,11 +325,16 @@ private final class SimulatedConnection: ChannelInboundHandler {
             send(head + Self.refusal(of: procedure, status), context)
             return
         }
+        if case .reboot = fault {
+            core.reboot(losingWrites: true)
+            context.close(promise: nil)
+            return
+        }
         var limit = Int.max
         if case .shorten(let count) = fault { limit = count }
         let reply = core.reply(to: call, record: record, writeLimit: limit)
         switch fault {
-        case nil, .shorten, .refuse: send(reply, context)
+        case nil, .shorten, .refuse, .reboot: send(reply, context)
         case .drop: break
         case .hold:
             let held = (channel: context.channel, reply: framed(reply))
