@@ -42,7 +42,8 @@ extension NFSService {
     /// Bytes that have been fetched for a READ.
     struct Fetched {
         var main: Piece?
-        var shadow: Piece?
+        /// By layer.
+        var shadow: [Int64: Piece] = [:]
     }
 
     /// Bytes of a file; the range is not empty.
@@ -80,19 +81,19 @@ extension NFSService {
         switch plan.source {
         case .nothing:
             reply(read, plan) { _ in true }
-        case .zeros:
+        case .one(.zeros):
             reply(read, plan) { memory in
                 memory.initializeMemory(as: UInt8.self, repeating: 0)
                 return true
             }
-        case .shadow(let file):
-            if let piece = read.have.shadow, piece.covers(plan.range) {
+        case .one(.shadow(let file, let layer)):
+            if let piece = read.have.shadow[layer], piece.covers(plan.range) {
                 cutThrough(piece, read, plan)
             } else {
                 read.session.countShadowRead()
-                if try !readNow(file, read, plan) { fetch(plan.range, of: file, read) }
+                if try !readNow(file, read, plan) { fetch(plan.range, of: file, layer, read) }
             }
-        case .main:
+        case .one(.main):
             if let piece = read.have.main, piece.covers(plan.range) {
                 cutThrough(piece, read, plan)
             } else if let file = try main.localFile(read.id), try readNow(file, read, plan) {
@@ -100,8 +101,8 @@ extension NFSService {
             } else {
                 fetchMain(plan.range, read)
             }
-        case .mixed(let runs, let file):
-            try assemble(runs, file, read, plan)
+        case .mixed(let runs):
+            try assemble(runs, read, plan)
         }
     }
 
@@ -181,13 +182,15 @@ extension NFSService {
     }
 
     /// Gets a range of the shadow that the page cache does not hold, and plans again.
-    private func fetch(_ range: Range<UInt64>, of file: SparseFile, _ read: ReadCall) {
+    private func fetch(
+        _ range: Range<UInt64>, of file: SparseFile, _ layer: Int64, _ read: ReadCall
+    ) {
         again(read, range) { call, then in
             self.main.readOffLoop(file, range) { result in
                 var have = read.have
                 switch result {
                 case .success(let data):
-                    have.shadow = Piece(range: range, data: data)
+                    have.shadow[layer] = Piece(range: range, data: data)
                     then(.success(have))
                 case .failure(let error):
                     then(.failure(MainSource.ReadFailure(status: NFS3.Status(error))))
@@ -215,16 +218,17 @@ extension NFSService {
 
     /// Puts a reply together from runs of shadow, main and zeros.
     private func assemble(
-        _ runs: [LayerMap.Run], _ file: SparseFile?, _ read: ReadCall,
-        _ plan: SessionState.ReadPlan
+        _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
-        if let needed = Self.hull(of: runs, from: .below), read.have.main?.covers(needed) != true {
+        if let needed = Self.hull(of: runs, where: \.isMain), read.have.main?.covers(needed) != true {
             fetchMain(needed, read)
             return
         }
-        if file != nil { read.session.countShadowRead() }
+        if runs.contains(where: { $0.layer != nil }) { read.session.countShadowRead() }
         var failure: Errno?
-        let isDone = reply(read, plan) { memory in
+        /// What the page cache does not hold.
+        var missing: (file: SparseFile, layer: Int64)?
+        reply(read, plan) { memory in
             for run in runs {
                 let start = Int(run.range.lowerBound - plan.range.lowerBound)
                 let count = Int(run.range.upperBound - run.range.lowerBound)
@@ -232,36 +236,45 @@ extension NFSService {
                     rebasing: memory[start..<(start + count)])
                 switch run.source {
                 case .zeros: target.initializeMemory(as: UInt8.self, repeating: 0)
-                case .below: read.have.main?.copy(run.range, to: target)
-                case .here:
-                    if let piece = read.have.shadow, piece.covers(run.range) {
+                case .main: read.have.main?.copy(run.range, to: target)
+                case .shadow(let file, let layer):
+                    if let piece = read.have.shadow[layer], piece.covers(run.range) {
                         piece.copy(run.range, to: target)
                         continue
                     }
                     do throws(Errno) {
-                        let result = try file?.readNowait(into: target, at: run.range.lowerBound)
-                        if result == .wouldBlock { return false }
+                        let result = try file.readNowait(into: target, at: run.range.lowerBound)
+                        if result == .wouldBlock { missing = (file, layer) }
                     } catch {
                         failure = error
-                        return false
                     }
+                    if missing != nil || failure != nil { return false }
                 }
             }
             return true
         }
         if let failure { throw .status(NFS3.Status(failure)) }
-        if !isDone, let file, let needed = Self.hull(of: runs, from: .here) {
-            fetch(needed, of: file, read)
+        if let (file, layer) = missing,
+            let needed = Self.hull(of: runs, where: { $0.layer == layer })
+        {
+            fetch(needed, of: file, layer, read)
         }
     }
 
-    /// From the first to the last byte that a source has to give.
+    /// From the first to the last byte of the runs that match.
     private static func hull(
-        of runs: [LayerMap.Run], from source: LayerMap.Source
+        of runs: [SessionState.ReadRun], where matches: (SessionState.ReadRun) -> Bool
     ) -> Range<UInt64>? {
-        guard let first = runs.first(where: { $0.source == source }),
-            let last = runs.last(where: { $0.source == source })
-        else { return nil }
+        guard let first = runs.first(where: matches), let last = runs.last(where: matches) else {
+            return nil
+        }
         return first.range.lowerBound..<last.range.upperBound
+    }
+}
+
+extension SessionState.ReadRun {
+    fileprivate var isMain: Bool { if case .main = source { true } else { false } }
+    fileprivate var layer: Int64? {
+        if case .shadow(_, let layer) = source { layer } else { nil }
     }
 }

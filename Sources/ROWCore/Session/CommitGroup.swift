@@ -1,3 +1,4 @@
+import GRDB
 public import NFSProtocol
 public import SystemPackage
 
@@ -14,6 +15,8 @@ struct CommitBatch {
     var waiters: [(NFS3.Status?) -> Void] = []
     /// Work for after the transaction, before the waiters hear of it.
     var afterwards: [() -> Void] = []
+    /// The top layer until this batch, when it begins a new one.
+    var previousTopLayer: Int64?
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -52,23 +55,26 @@ extension SessionState {
         touch(node)
     }
 
-    private func seal() {
+    /// - Parameter then: runs on the writer's thread when the transaction is done.
+    func seal(then copy: @escaping @Sendable (GRDB.Database) -> Void = { _ in }) {
         var sealed = batch
         batch = CommitBatch()
         batch.number = sealed.number + 1
         // Every write so far has ended (they run on the loop), so a sync that begins now covers the
         // presence that is taken here.
-        var syncs: [(id: NodeID, file: SparseFile)] = []
+        var syncs: [(id: LayerID, file: SparseFile)] = []
         var failure: Errno?
         for (id, node) in sealed.nodes {
             guard let content = node.content, content.isDirty else { continue }
-            if content.file != nil || content.map.storedBlocks > 0 {
-                do { syncs.append((id, try shadowFile(node))) } catch { failure = error }
+            let layer = content.top
+            let layerID = LayerID(node: id, layer: layer.number)
+            if layer.file != nil || layer.map.storedBlocks > 0 {
+                do { syncs.append((layerID, try shadowFile(node, layer))) } catch { failure = error }
             }
             content.isDirty = false
             dirtyFiles.remove(id)
             sealed.rows.append(
-                .content(id, content.map.takeChanges(), blocks: content.map.storedBlocks))
+                .content(layerID, layer.map.takeChanges(), blocks: layer.map.storedBlocks))
         }
         for (id, node) in sealed.nodes {
             sealed.rows.append(
@@ -77,12 +83,13 @@ extension SessionState {
         }
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
-        send(sealed, syncs, failure)
+        send(sealed, syncs, failure, copy)
     }
 
     /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
     private func send(
-        _ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)], _ failure: Errno?
+        _ sealed: CommitBatch, _ syncs: [(id: LayerID, file: SparseFile)], _ failure: Errno?,
+        _ copy: @escaping @Sendable (GRDB.Database) -> Void
     ) {
         let rows = sealed.rows
         let isDurable = isDurable
@@ -100,10 +107,10 @@ extension SessionState {
                 try newFilesIn?.sync()
             },
             { db in
-                var allocated: [NodeID: Int64] = [:]
+                var allocated: [LayerID: Int64] = [:]
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
-            },
+            }, after: copy,
             then: { error in back.value.finish(error) })
     }
 
@@ -115,7 +122,9 @@ extension SessionState {
             onEvent("commit failed: \(error)")
             let status = Self.status(of: error)
             if status == .nospc { ballast.spend() }
-            reload(failing: sealed, with: status)
+            if let previous = sealed.previousTopLayer { topLayer = previous }
+            forgetAll(failing: sealed, with: status)
+            startNext()
             return
         }
         if ballast.isSpent { ballast.restore() }
@@ -124,9 +133,8 @@ extension SessionState {
             pendingDeltas[key] = nil
         }
         for work in sealed.afterwards { work() }
-        if !batch.isEmpty {
-            seal()
-        } else {
+        startNext()
+        if inFlight == nil {
             let waiters = batch.waiters
             batch.waiters = []
             for waiter in waiters { waiter(nil) }
@@ -134,9 +142,9 @@ extension SessionState {
         for waiter in sealed.waiters { waiter(nil) }
     }
 
-    /// After a failed commit disk is right and memory is not: forget memory, as a crash would, and
+    /// Disk is right and memory is not, as after a failed commit: forget memory, as a crash would, and
     /// let clients send again what they were not told is safe.
-    private func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
+    func forgetAll(failing sealed: CommitBatch, with status: NFS3.Status) {
         let waiters = sealed.waiters + batch.waiters
         let number = batch.number
         batch = CommitBatch()

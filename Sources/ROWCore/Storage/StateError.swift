@@ -13,6 +13,8 @@ public struct StateError: Error, Sendable, CustomStringConvertible {
         case imageMismatch
         /// There is no such session or image.
         case notFound
+        /// There is one of this name already.
+        case exists
         /// A name that cannot be used.
         case invalidName
         /// The file system refused.
