@@ -220,7 +220,8 @@ extension NFSService {
     private func assemble(
         _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
-        if let needed = Self.hull(of: runs, where: \.isMain), read.have.main?.covers(needed) != true {
+        if let needed = Self.hull(of: runs, where: \.isMain), read.have.main?.covers(needed) != true
+        {
             fetchMain(needed, read)
             return
         }

@@ -5,8 +5,8 @@ public import NFSClient
 import NFSProtocol
 import NIOCore
 import ROWCore
-public import SystemPackage
 import Synchronization
+public import SystemPackage
 
 /// Copies what an NFS client sees into a directory of this machine: types, modes, owners (for root), times,
 /// hard links, and zeros as holes.

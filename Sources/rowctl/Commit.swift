@@ -109,7 +109,8 @@ private struct Journal: Codable {
                 journal.session == session
             else {
                 throw StateError(
-                    .exists, "\(target) has a part of another session's commit; choose another directory")
+                    .exists,
+                    "\(target) has a part of another session's commit; choose another directory")
             }
             return journal
         }

@@ -108,6 +108,8 @@ struct Clone: ParsableCommand {
 
     func run() throws {
         try state.directory.clone(name, from: snapshot, to: new)
-        print("session \(new), a clone of \(snapshot.map { "the snapshot '\($0)' of " } ?? "")\(name)")
+        print(
+            "session \(new), a clone of \(snapshot.map { "the snapshot '\($0)' of " } ?? "")\(name)"
+        )
     }
 }

@@ -1,6 +1,6 @@
 import NFSProtocol
-public import SystemPackage
 import Synchronization
+public import SystemPackage
 
 /// What needs a moment between two transactions to itself.
 enum BetweenCommits {

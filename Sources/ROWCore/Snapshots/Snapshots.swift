@@ -50,7 +50,8 @@ enum Snapshots {
             let name = session.lastComponent?.string ?? ""
             throw StateError(
                 .notFound,
-                "the session \(name) has no snapshot '\(tag)'; `rowctl snapshots \(name)` lists them")
+                "the session \(name) has no snapshot '\(tag)'; `rowctl snapshots \(name)` lists them"
+            )
         }
         return path
     }

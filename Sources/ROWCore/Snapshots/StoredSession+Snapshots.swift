@@ -72,7 +72,8 @@ extension StoredSession {
         guard try DatabaseState.size(copy.target) == nil else {
             throw StateError(
                 .exists,
-                "there is a '\(copy.target.lastComponent?.string ?? "")' already; choose another name")
+                "there is a '\(copy.target.lastComponent?.string ?? "")' already; choose another name"
+            )
         }
         try queue.writeWithoutTransaction { db in
             try db.inTransaction(.immediate) {
