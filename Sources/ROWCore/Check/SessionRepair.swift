@@ -55,7 +55,8 @@ struct SessionRepair {
         }
     }
 
-    private func with(_ id: LayerID, _ body: (SparseFile) throws(Errno) -> Void) throws(StateError) {
+    private func with(_ id: LayerID, _ body: (SparseFile) throws(Errno) -> Void) throws(StateError)
+    {
         let path = shadow.appending(id.fileName)
         do {
             try body(try SparseFile(path: path, create: false))

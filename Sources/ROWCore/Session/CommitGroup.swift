@@ -69,7 +69,9 @@ extension SessionState {
             let layer = content.top
             let layerID = LayerID(node: id, layer: layer.number)
             if layer.file != nil || layer.map.storedBlocks > 0 {
-                do { syncs.append((layerID, try shadowFile(node, layer))) } catch { failure = error }
+                do { syncs.append((layerID, try shadowFile(node, layer))) } catch {
+                    failure = error
+                }
             }
             content.isDirty = false
             dirtyFiles.remove(id)
