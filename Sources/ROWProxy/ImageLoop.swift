@@ -245,6 +245,28 @@ final class ImageLoop {
         }
     }
 
+    /// Does something to a session as a whole, while its clients go on.
+    func carryOut(
+        _ change: SessionChange, on session: ServedSession,
+        then: @escaping (StateError?) -> Void
+    ) {
+        let told: (String) -> (StateError?) -> Void = { what in
+            { error in
+                if error == nil { session.events.add(what) }
+                then(error)
+            }
+        }
+        switch change {
+        case .takeSnapshot(let tag):
+            session.state.takeSnapshot(tag, then: told("took the snapshot '\(tag)'"))
+        case .rollBack(let tag):
+            session.state.rollBack(to: tag, then: told("rolled back to the snapshot '\(tag)'"))
+        case .clone(let name, let tag):
+            session.state.clone(
+                to: configuration.state.session(name), from: tag, then: told("cloned to '\(name)'"))
+        }
+    }
+
     private static func notWritten(_ session: ServedSession, _ status: NFS3.Status) -> StateError {
         StateError(
             .io,

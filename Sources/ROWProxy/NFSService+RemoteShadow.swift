@@ -56,52 +56,20 @@ extension NFSService {
 
     // MARK: READ
 
-    /// Puts a reply together from runs of a file at the shadow server, main and zeros.
-    func assemble(
-        _ runs: [LayerMap.Run], of file: ShadowFileID, _ read: ReadCall,
-        _ plan: SessionState.ReadPlan
-    ) throws(Interrupt) {
-        if let needed = Self.hull(of: runs, from: .below), read.have.main?.covers(needed) != true {
-            fetchMain(needed, read)
-            return
-        }
-        let isComplete = runs.allSatisfy { run in
-            run.source != .here
-                || read.have.isRecorded(run.range) && read.have.shadow?.covers(run.range) == true
-        }
-        guard isComplete else {
-            fetch(runs.filter { $0.source == .here }.map(\.range), of: file, read)
-            return
-        }
-        reply(read, plan) { memory in
-            for run in runs {
-                let start = Int(run.range.lowerBound - plan.range.lowerBound)
-                let target = UnsafeMutableRawBufferPointer(
-                    rebasing: memory[start..<(start + run.range.count)])
-                switch run.source {
-                case .zeros: target.initializeMemory(as: UInt8.self, repeating: 0)
-                case .below: read.have.main?.copy(run.range, to: target)
-                case .here: read.have.shadow?.copy(run.range, to: target)
-                }
-            }
-            return true
-        }
-    }
-
     /// Gets parts of a file from the shadow server, and all between them, and plans again: the file may
     /// have been written meanwhile.
-    func fetch(_ parts: [Range<UInt64>], of file: ShadowFileID, _ read: ReadCall) {
-        guard let shadow = shadow(of: read.session), let first = parts.first, let last = parts.last
-        else { return failRead(read.call, (read.session, read.id), .jukebox) }
-        let range = first.lowerBound..<last.upperBound
+    func fetch(_ parts: [Range<UInt64>], of file: LayerID, _ read: ReadCall) {
+        guard let shadow = shadow(of: read.session) else {
+            return failRead(read.call, (read.session, read.id), .jukebox)
+        }
+        let range = Self.hull(of: parts)
         read.session.countShadowRead()
         again(read, range) { call, then in
             shadow.read(file, range) { result in
                 var have = read.have
                 switch result {
                 case .success(let data):
-                    have.shadow = Piece(range: range, data: data)
-                    have.recorded = parts
+                    have.shadow[file.layer] = Piece(range: range, parts: parts, data: data)
                     then(.success(have))
                 case .failure(let failure):
                     then(.failure(MainSource.ReadFailure(status: failure.status)))

@@ -91,7 +91,7 @@ extension NFSService {
         behind arguments: NFS3.Write.Arguments, _ id: NodeID, _ session: SessionState
     ) -> SparseFile? {
         let plan = try? session.planRead(id, offset: arguments.offset, count: 1, .root)
-        if case .shadow(let file) = plan?.source { return file }
+        if case .one(.shadow(let file, _)) = plan?.source { return file }
         return nil
     }
 

@@ -59,7 +59,7 @@ extension RemoteShadow {
     /// WRITEs UNSTABLE. The server's answer is waited for, however long: until then nobody knows what
     /// it will do to these bytes.
     func write(
-        _ file: ShadowFileID, _ segments: [Segment],
+        _ file: LayerID, _ segments: [Segment],
         then: @escaping (Result<ShadowWritten, ShadowFailure>) -> Void
     ) {
         let writing = Writing(then)
@@ -78,7 +78,7 @@ extension RemoteShadow {
     }
 
     private func write(
-        _ file: ShadowFileID, _ data: ByteBuffer, at offset: UInt64, _ writing: Writing
+        _ file: LayerID, _ data: ByteBuffer, at offset: UInt64, _ writing: Writing
     ) {
         withHandle(file, fail: { writing.ended($0) }) { handle, again in
             let count = data.readableBytes
@@ -119,7 +119,7 @@ extension RemoteShadow {
     /// READs a range, in pieces when it is longer than one READ or when the server answers with less.
     /// What lies past the file's end is zeros.
     func read(
-        _ file: ShadowFileID, _ range: Range<UInt64>, have: ByteBuffer? = nil,
+        _ file: LayerID, _ range: Range<UInt64>, have: ByteBuffer? = nil,
         then: @escaping (Result<ByteBuffer, ShadowFailure>) -> Void
     ) {
         let start = range.lowerBound + UInt64(have?.readableBytes ?? 0)
@@ -151,7 +151,7 @@ extension RemoteShadow {
     }
 
     private func received(
-        _ data: ByteBuffer, _ isLast: Bool, _ count: Int, _ file: ShadowFileID,
+        _ data: ByteBuffer, _ isLast: Bool, _ count: Int, _ file: LayerID,
         _ range: Range<UInt64>, _ have: ByteBuffer?,
         _ then: @escaping (Result<ByteBuffer, ShadowFailure>) -> Void
     ) {

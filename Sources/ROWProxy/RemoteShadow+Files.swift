@@ -85,7 +85,7 @@ extension RemoteShadow: ShadowServer {
     // MARK: Files
 
     func open(
-        _ file: ShadowFileID, size: UInt64, isExpected: Bool,
+        _ file: LayerID, size: UInt64, isExpected: Bool,
         then: @escaping (Result<ShadowOpened, ShadowFailure>) -> Void
     ) {
         let found = { (result: Result<Found?, ShadowFailure>) in
@@ -107,11 +107,11 @@ extension RemoteShadow: ShadowServer {
 
     /// UNCHECKED, so that a call that is sent again does no harm.
     private func create(
-        _ file: ShadowFileID, _ then: @escaping (Result<Found?, ShadowFailure>) -> Void
+        _ file: LayerID, _ then: @escaping (Result<Found?, ShadowFailure>) -> Void
     ) {
         withDirectory(fail: { then(.failure($0)) }) { directory, again in
             let location = NFS3.DirectoryOperation(
-                directory: directory, name: NFS3.Filename(file.name))
+                directory: directory, name: NFS3.Filename(file.fileName))
             self.call(
                 .create,
                 NFS3.Create.Arguments(
@@ -132,7 +132,7 @@ extension RemoteShadow: ShadowServer {
         }
     }
 
-    func cut(_ file: ShadowFileID, to size: UInt64, then: @escaping (ShadowFailure?) -> Void) {
+    func cut(_ file: LayerID, to size: UInt64, then: @escaping (ShadowFailure?) -> Void) {
         withHandle(file, fail: then) { handle, again in
             var attributes = NFS3.SetAttributes()
             attributes.size = size
@@ -153,7 +153,7 @@ extension RemoteShadow: ShadowServer {
     }
 
     func commit(
-        _ file: ShadowFileID, then: @escaping (Result<ShadowCommitted, ShadowFailure>) -> Void
+        _ file: LayerID, then: @escaping (Result<ShadowCommitted, ShadowFailure>) -> Void
     ) {
         withHandle(file, fail: { then(.failure($0)) }) { handle, again in
             self.call(
@@ -175,11 +175,11 @@ extension RemoteShadow: ShadowServer {
         }
     }
 
-    func remove(_ file: ShadowFileID, then: @escaping (ShadowFailure?) -> Void) {
+    func remove(_ file: LayerID, then: @escaping (ShadowFailure?) -> Void) {
         handles[file] = nil
         withDirectory(fail: then) { directory, again in
             let location = NFS3.DirectoryOperation(
-                directory: directory, name: NFS3.Filename(file.name))
+                directory: directory, name: NFS3.Filename(file.fileName))
             self.call(
                 .remove, NFS3.Remove.Arguments(object: location), NFS3.Remove.Result.self
             ) { result in

@@ -28,7 +28,7 @@ final class RemoteShadow {
     private var remounting: [(Result<NFS3.FileHandle, ShadowFailure>) -> Void] = []
     /// The session's directory.
     var directory: NFS3.FileHandle?
-    var handles: [ShadowFileID: NFS3.FileHandle] = [:]
+    var handles: [LayerID: NFS3.FileHandle] = [:]
     /// Calls under way that wait for the server as long as it takes.
     private var patientCalls = 0
     private var isProbing = false
@@ -207,7 +207,7 @@ final class RemoteShadow {
     /// Runs `body` with a file's handle. When the server says STALE, `again` forgets that and runs `body`
     /// once more with a new one; it answers false when that has been done already.
     func withHandle(
-        _ file: ShadowFileID, isRetry: Bool = false, fail: @escaping (ShadowFailure) -> Void,
+        _ file: LayerID, isRetry: Bool = false, fail: @escaping (ShadowFailure) -> Void,
         _ body: @escaping (NFS3.FileHandle, _ again: @escaping () -> Bool) -> Void
     ) {
         let again = {
@@ -240,10 +240,10 @@ final class RemoteShadow {
     /// Looks a file up by its name.
     /// - Returns: nil when there is none.
     func find(
-        _ file: ShadowFileID, then: @escaping (Result<Found?, ShadowFailure>) -> Void
+        _ file: LayerID, then: @escaping (Result<Found?, ShadowFailure>) -> Void
     ) {
         withDirectory(fail: { then(.failure($0)) }) { directory, again in
-            self.look(up: file.name, in: directory) { result in
+            self.look(up: file.fileName, in: directory) { result in
                 switch result {
                 case .failure(let failure): then(.failure(failure))
                 case .success(.failure(.noent, _)): then(.success(nil))
@@ -258,7 +258,7 @@ final class RemoteShadow {
         }
     }
 
-    func remember(_ handle: NFS3.FileHandle, of file: ShadowFileID) {
+    func remember(_ handle: NFS3.FileHandle, of file: LayerID) {
         if handles.count >= Self.handlesMaximum { handles.removeAll(keepingCapacity: true) }
         handles[file] = handle
     }
@@ -300,7 +300,7 @@ final class RemoteShadow {
         }
     }
 
-    var directoryName: String { StoredSession.shadowDirectory(tag: tag) }
+    var directoryName: String { StoredShadow.directory(tag: tag) }
 
     /// Runs `body` with the root's handle, which no LOOKUP gives: `again` asks MOUNT for a new one.
     func withRoot(

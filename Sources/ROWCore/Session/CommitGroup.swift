@@ -1,3 +1,4 @@
+import GRDB
 public import NFSProtocol
 public import SystemPackage
 
@@ -14,8 +15,10 @@ struct CommitBatch {
     var waiters: [(NFS3.Status?) -> Void] = []
     /// Work for after the transaction, before the waiters hear of it.
     var afterwards: [() -> Void] = []
+    /// The top layer until this batch, when it begins a new one.
+    var previousTopLayer: Int64?
     /// Bytes that files at a shadow server take up.
-    var allocated: [NodeID: Int64] = [:]
+    var allocated: [LayerID: Int64] = [:]
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -54,27 +57,34 @@ extension SessionState {
         touch(node)
     }
 
-    private func seal() {
+    /// - Parameter then: runs on the writer's thread when the transaction is done.
+    func seal(then copy: @escaping @Sendable (GRDB.Database) -> Void = { _ in }) {
         var sealed = batch
         batch = CommitBatch()
         batch.number = sealed.number + 1
         // Every write so far has ended (they run on the loop), so a sync that begins now covers the
         // presence that is taken here.
-        var syncs: [(id: NodeID, file: SparseFile)] = []
+        var syncs: [(id: LayerID, file: SparseFile)] = []
         var failure: Errno?
-        var remote: [NodeID] = []
+        var remote: [LayerID] = []
         for (id, node) in sealed.nodes {
             guard let content = node.content, content.isDirty else { continue }
+            let layer = content.top
+            let layerID = LayerID(node: id, layer: layer.number)
             if remoteFiles != nil {
-                remote.append(id)
-                sealed.allocated[id] = content.allocatedBytes
-            } else if content.file != nil || content.map.storedBlocks > 0 {
-                do { syncs.append((id, try shadowFile(node))) } catch { failure = error }
+                remote.append(layerID)
+                sealed.allocated[layerID] =
+                    layer.remote.allocatedBytes
+                    ?? Int64(clamping: UInt64(layer.map.storedBlocks) * layer.map.blockSize)
+            } else if layer.file != nil || layer.map.storedBlocks > 0 {
+                do { syncs.append((layerID, try shadowFile(node, layer))) } catch {
+                    failure = error
+                }
             }
             content.isDirty = false
             dirtyFiles.remove(id)
             sealed.rows.append(
-                .content(id, content.map.takeChanges(), blocks: content.map.storedBlocks))
+                .content(layerID, layer.map.takeChanges(), blocks: layer.map.storedBlocks))
         }
         for (id, node) in sealed.nodes {
             sealed.rows.append(
@@ -84,15 +94,20 @@ extension SessionState {
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
         inFlight = sealed
-        guard let files = remoteFiles else { return send(sealed, syncs, failure) }
+        guard let files = remoteFiles else { return send(sealed, syncs, failure, copy) }
         commitRemote(remote, files) { [unowned self] failure in
-            if let failure { finish(failure) } else if let inFlight { send(inFlight, [], nil) }
+            if let failure {
+                finish(failure)
+            } else if let inFlight {
+                send(inFlight, [], nil, copy)
+            }
         }
     }
 
     /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
     private func send(
-        _ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)], _ failure: Errno?
+        _ sealed: CommitBatch, _ syncs: [(id: LayerID, file: SparseFile)], _ failure: Errno?,
+        _ copy: @escaping @Sendable (GRDB.Database) -> Void
     ) {
         let rows = sealed.rows
         let known = sealed.allocated
@@ -113,7 +128,7 @@ extension SessionState {
                 var allocated = known
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
-            },
+            }, after: copy,
             then: { error in back.value.finish(error) })
     }
 
@@ -126,7 +141,9 @@ extension SessionState {
             let status = Self.status(of: error)
             // What a shadow server has no room for does not need any here.
             if status == .nospc, !(error is ShadowFailure) { ballast.spend() }
-            reload(failing: sealed, with: status)
+            if let previous = sealed.previousTopLayer { topLayer = previous }
+            forgetAll(failing: sealed, with: status)
+            startNext()
             return
         }
         if ballast.isSpent { ballast.restore() }
@@ -135,11 +152,9 @@ extension SessionState {
             pendingDeltas[key] = nil
         }
         for work in sealed.afterwards { work() }
-        if remoteFiles?.hasLostWrites == true {
-            reload(failing: CommitBatch(), with: .jukebox)
-        } else if !batch.isEmpty {
-            seal()
-        } else {
+        if remoteFiles?.hasLostWrites == true { forgetAll(failing: CommitBatch(), with: .jukebox) }
+        startNext()
+        if inFlight == nil {
             let waiters = batch.waiters
             batch.waiters = []
             for waiter in waiters { waiter(nil) }
@@ -147,9 +162,9 @@ extension SessionState {
         for waiter in sealed.waiters { waiter(nil) }
     }
 
-    /// After a failed commit disk is right and memory is not: forget memory, as a crash would, and
+    /// Disk is right and memory is not, as after a failed commit: forget memory, as a crash would, and
     /// let clients send again what they were not told is safe.
-    func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
+    func forgetAll(failing sealed: CommitBatch, with status: NFS3.Status) {
         let waiters = sealed.waiters + batch.waiters
         let number = batch.number
         batch = CommitBatch()

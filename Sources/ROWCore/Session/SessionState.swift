@@ -47,6 +47,8 @@ public final class SessionState {
     var batch = CommitBatch()
     /// The batch that the writer has now.
     var inFlight: CommitBatch?
+    /// What waits for the writer to have nothing.
+    var betweenCommits: [BetweenCommits] = []
     /// The number of the last batch that was committed.
     var committed: UInt64 = 0
     /// Changed names whose rows are not committed.
@@ -54,6 +56,10 @@ public final class SessionState {
     /// Files with writes that no batch has taken up yet.
     var dirtyFiles: Set<NodeID> = []
     var ballast: Ballast
+    /// The number of the layer that takes writes.
+    var topLayer: Int64
+    /// No object has an earlier ctime: a rollback takes back what changed, not that it did.
+    var ctimeFloor: NFS3.Time
     var nextID: UInt64
     var nextCookie: UInt64
     private var reservedID: UInt64
@@ -97,6 +103,8 @@ public final class SessionState {
         let identity = store.identity
         handles = HandleKey(secret: identity.secret, tag: identity.tag)
         fsid = identity.fsid
+        topLayer = identity.topLayer
+        ctimeFloor = identity.ctimeFloor
         nextID = identity.nextID
         nextCookie = identity.nextCookie
         reservedID = identity.nextID
@@ -199,9 +207,10 @@ public final class SessionState {
             node.verifier = stored.verifier
             node.target = stored.target
             if node.flags.contains(.hasContent) {
-                let content = try store.content(of: id)
+                let size = node.attributes.size
+                let content = try store.content(of: id, size: size, top: topLayer)
                 // The shadow would be cut to the size, with what is recorded past it.
-                guard !content.map.stores(from: node.attributes.size) else {
+                guard !content.top.map.stores(from: size) else {
                     onEvent("\(id) has data past its end: check the session with `rowctl fsck`")
                     throw .status(.io)
                 }
@@ -224,6 +233,7 @@ public final class SessionState {
         attributes.fsid = fsid
         attributes.fileid = id.rawValue
         attributes.mode &= 0o7777
+        attributes.ctime = max(attributes.ctime, ctimeFloor)
         return attributes
     }
 
@@ -364,6 +374,9 @@ public final class SessionState {
         }
         return lastTime
     }
+
+    /// No time before this one is given out any more.
+    func continueTime(from time: NFS3.Time) { lastTime = max(lastTime, time) }
 
     /// Marks a change of attributes.
     func changed(_ node: Node, at time: NFS3.Time) {

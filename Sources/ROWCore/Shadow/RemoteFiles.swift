@@ -4,7 +4,7 @@
 /// Loop-confined.
 final class RemoteFiles {
     let server: any ShadowServer
-    private var files: [ShadowFileID: File] = [:]
+    private var files: [LayerID: File] = [:]
     private var bytesInFlight = 0
     private var isFull = false
     private var lastWait: UInt64 = 0
@@ -34,7 +34,7 @@ final class RemoteFiles {
         }
     }
 
-    private func file(_ id: ShadowFileID) -> File {
+    private func file(_ id: LayerID) -> File {
         if let file = files[id] { return file }
         let file = File()
         files[id] = file
@@ -44,13 +44,13 @@ final class RemoteFiles {
     // MARK: What may go on beside what
 
     /// Whether any write into these blocks is under way.
-    func isWriting(_ id: ShadowFileID, _ blocks: Range<UInt64>) -> Bool {
+    func isWriting(_ id: LayerID, _ blocks: Range<UInt64>) -> Bool {
         guard let file = files[id] else { return false }
         return file.writing.contains { $0.overlaps(blocks) }
     }
 
     /// Whether a write may begin now. Those who wait come first, or they would wait for ever.
-    func maySend(_ id: ShadowFileID, _ blocks: Range<UInt64>, count: Int) -> Bool {
+    func maySend(_ id: LayerID, _ blocks: Range<UInt64>, count: Int) -> Bool {
         if bytesInFlight > 0, bytesInFlight + count > Self.bytesInFlightMaximum {
             isFull = true
             return false
@@ -60,15 +60,15 @@ final class RemoteFiles {
     }
 
     /// Whether nothing is under way on the file.
-    func isIdle(_ id: ShadowFileID) -> Bool { files[id]?.isIdle ?? true }
+    func isIdle(_ id: LayerID) -> Bool { files[id]?.isIdle ?? true }
 
-    func beginWrite(_ id: ShadowFileID, _ blocks: Range<UInt64>, count: Int) {
+    func beginWrite(_ id: LayerID, _ blocks: Range<UInt64>, count: Int) {
         bytesInFlight += count
         file(id).writing.append(blocks)
     }
 
     /// - Returns: what to call once the write's effect is known to all.
-    func endWrite(_ id: ShadowFileID, _ blocks: Range<UInt64>, count: Int) -> () -> Void {
+    func endWrite(_ id: LayerID, _ blocks: Range<UInt64>, count: Int) -> () -> Void {
         bytesInFlight -= count
         let file = file(id)
         if let index = file.writing.firstIndex(of: blocks) { file.writing.remove(at: index) }
@@ -82,14 +82,14 @@ final class RemoteFiles {
     }
 
     /// Keeps everything else off the file until ``release(_:)``.
-    func take(_ id: ShadowFileID) { file(id).isTaken = true }
+    func take(_ id: LayerID) { file(id).isTaken = true }
 
-    func release(_ id: ShadowFileID) {
+    func release(_ id: LayerID) {
         file(id).isTaken = false
         settled(id)
     }
 
-    private func settled(_ id: ShadowFileID) {
+    private func settled(_ id: LayerID) {
         guard let file = files[id] else { return }
         if file.isIdle {
             let idle = file.whenIdle
@@ -100,7 +100,7 @@ final class RemoteFiles {
         prune(id, file)
     }
 
-    private func prune(_ id: ShadowFileID, _ file: File) {
+    private func prune(_ id: LayerID, _ file: File) {
         if file.isForgettable, files[id] === file { files[id] = nil }
     }
 
@@ -119,13 +119,13 @@ final class RemoteFiles {
 
     /// Runs `then` when something has changed for those who wait for the file.
     /// - Returns: by what the wait is given up.
-    func wait(for id: ShadowFileID, then: @escaping () -> Void) -> UInt64 {
+    func wait(for id: LayerID, then: @escaping () -> Void) -> UInt64 {
         lastWait += 1
         file(id).waiting.append((lastWait, then))
         return lastWait
     }
 
-    func giveUp(_ wait: UInt64, for id: ShadowFileID) {
+    func giveUp(_ wait: UInt64, for id: LayerID) {
         guard let file = files[id] else { return }
         file.waiting.removeAll { $0.number == wait }
         prune(id, file)
@@ -135,7 +135,7 @@ final class RemoteFiles {
 
     /// Notes the verifiers that came with a write.
     /// - Returns: false when the server has lost writes of this file.
-    func note(_ verifiers: [UInt64], of id: ShadowFileID) -> Bool {
+    func note(_ verifiers: [UInt64], of id: LayerID) -> Bool {
         var isIntact = true
         for verifier in verifiers {
             let file = file(id)
@@ -147,7 +147,7 @@ final class RemoteFiles {
 
     /// The verifier that a COMMIT sent now must answer; nil when there is nothing to commit. What is
     /// written from now on is the next one's.
-    func takeUnstable(_ id: ShadowFileID) -> UInt64? {
+    func takeUnstable(_ id: LayerID) -> UInt64? {
         guard let file = files[id], let verifier = file.unstable else { return nil }
         file.unstable = nil
         prune(id, file)
@@ -166,7 +166,7 @@ final class RemoteFiles {
     // MARK: Removal
 
     /// Removes a file once nothing is under way on it.
-    func remove(_ id: ShadowFileID) {
+    func remove(_ id: LayerID) {
         let remove = { self.server.remove(id) { _ in } }
         guard let file = files[id] else { return remove() }
         file.unstable = nil

@@ -5,9 +5,9 @@ extension SessionState {
     /// Makes the data of files durable; what is on record of them then may go into a transaction.
     /// - Parameter then: hears why not.
     func commitRemote(
-        _ ids: [NodeID], _ files: RemoteFiles, then: @escaping (ShadowFailure?) -> Void
+        _ ids: [LayerID], _ files: RemoteFiles, then: @escaping (ShadowFailure?) -> Void
     ) {
-        let unstable = ids.map(ShadowFileID.init).compactMap { id in
+        let unstable = ids.compactMap { id in
             files.takeUnstable(id).map { (id, verifier: $0) }
         }
         var remaining = unstable.count
@@ -26,7 +26,7 @@ extension SessionState {
                         self.reportLostWrites()
                         failure = failure ?? ShadowFailure(.jukebox)
                     } else if let allocated = committed.allocatedBytes {
-                        self.inFlight?.allocated[id.node] = Int64(clamping: allocated)
+                        self.inFlight?.allocated[id] = Int64(clamping: allocated)
                     }
                 }
                 remaining -= 1
@@ -40,7 +40,7 @@ extension SessionState {
     func lostWrites() {
         reportLostWrites()
         if inFlight == nil {
-            reload(failing: CommitBatch(), with: .jukebox)
+            forgetAll(failing: CommitBatch(), with: .jukebox)
         } else {
             // The data of the batch on its way is on stable storage, or its COMMITs will tell.
             remoteFiles?.hasLostWrites = true
@@ -56,12 +56,13 @@ extension SessionState {
     /// Cuts a file at the server, whose row says that it is shorter; until that is done, nothing is
     /// written to it. The reply does not wait: nothing depends on the cut.
     func cutRemote(_ node: Node, _ content: FileContent, _ files: RemoteFiles) {
-        let file = ShadowFileID(node.id)
+        let layer = content.top
+        let file = LayerID(node: node.id, layer: layer.number)
         files.take(file)
-        content.remote.users += 1
+        layer.remote.users += 1
         shadowCalls.truncates += 1
         files.server.cut(file, to: node.attributes.size) { failure in
-            content.remote.users -= 1
+            layer.remote.users -= 1
             content.isCutPending = false
             if let failure {
                 self.onEvent("cutting the shadow of \(node.id) failed: \(failure.status)")

@@ -15,6 +15,8 @@ struct RemoteState {
     var failure: NFS3.Status?
     /// Writes and other work under way that will look at the file's map when they end.
     var users = 0
+    /// Bytes of storage that the server last said it takes up.
+    var allocatedBytes: Int64?
 }
 
 /// WRITE where the shadow is a server: planned, then sent by the shell, then recorded, and in between
@@ -22,12 +24,12 @@ struct RemoteState {
 extension SessionState {
     /// A write on its way to the shadow server.
     public struct RemoteWrite {
-        public let file: ShadowFileID
+        public let file: LayerID
         /// Of the client's data, in bytes.
         public let range: Range<UInt64>
         /// What goes along with it.
         public let zeros: LayerMap.ZeroFill
-        fileprivate let content: FileContent
+        fileprivate let layer: FileLayer
         fileprivate let generation: UInt64
         fileprivate let blocks: Range<UInt64>
         fileprivate let credential: Credential
@@ -49,17 +51,17 @@ extension SessionState {
     ) throws(Interrupt) -> RemoteWrite {
         guard let files = remoteFiles else { throw .status(.serverFault) }
         let (node, range) = try writable(id, offset: offset, count: count, credential)
-        let file = ShadowFileID(id)
+        let file = topFile(of: id)
         let blocks = wholeBlocks(of: range)
         guard files.maySend(file, blocks, count: Int(blocks.upperBound - blocks.lowerBound)) else {
             throw .busy(id)
         }
-        let content = ensureContent(node)
-        try checkOpen(node, content, files)
+        let layer = ensureContent(node).top
+        try checkOpen(node, layer, files)
         let write = RemoteWrite(
-            file: file, range: range, zeros: content.map.zeroFill(for: range), content: content,
-            generation: content.map.generation, blocks: blocks, credential: credential)
-        content.remote.users += 1
+            file: file, range: range, zeros: layer.map.zeroFill(for: range), layer: layer,
+            generation: layer.map.generation, blocks: blocks, credential: credential)
+        layer.remote.users += 1
         files.beginWrite(file, blocks, count: write.count)
         return write
     }
@@ -73,7 +75,7 @@ extension SessionState {
         guard let files = remoteFiles else { throw .status(.serverFault) }
         let tellOthers = files.endWrite(write.file, write.blocks, count: write.count)
         defer { tellOthers() }
-        write.content.remote.users -= 1
+        write.layer.remote.users -= 1
         let written: ShadowWritten
         switch result {
         case .success(let success): written = success
@@ -82,42 +84,43 @@ extension SessionState {
         shadowCalls.writes += 1
         let node = try node(write.file.node)
         // A failed commit took back what this was planned on.
-        guard node.content === write.content, write.content.map.generation == write.generation
+        guard let content = node.content, content.top === write.layer,
+            content.top.map.generation == write.generation
         else { throw .status(.jukebox) }
         guard files.note(written.verifiers, of: write.file) else {
             lostWrites()
             throw .status(.jukebox)
         }
-        write.content.map.wrote(write.range)
+        content.top.map.wrote(write.range)
         if let allocated = written.allocatedBytes {
-            write.content.allocatedBytes = Int64(clamping: allocated)
+            content.top.remote.allocatedBytes = Int64(clamping: allocated)
         }
-        markDirty(node, write.content)
+        markDirty(node, content)
         return wrote(node, upTo: write.range.upperBound, stable: stable, write.credential)
     }
 
     /// Opens a file when it is used first, and again when it has been out of memory.
     private func checkOpen(
-        _ node: Node, _ content: FileContent, _ files: RemoteFiles
+        _ node: Node, _ layer: FileLayer, _ files: RemoteFiles
     ) throws(Interrupt) {
-        if content.remote.isOpen { return }
-        if let failure = content.remote.failure {
-            content.remote.failure = nil
+        if layer.remote.isOpen { return }
+        if let failure = layer.remote.failure {
+            layer.remote.failure = nil
             throw .status(failure)
         }
-        let file = ShadowFileID(node.id)
+        let file = topFile(of: node.id)
         if files.isIdle(file) {
             files.take(file)
-            content.remote.users += 1
+            layer.remote.users += 1
             files.server.open(
-                file, size: node.attributes.size, isExpected: content.map.storedBlocks > 0
+                file, size: node.attributes.size, isExpected: layer.map.storedBlocks > 0
             ) { result in
-                content.remote.users -= 1
+                layer.remote.users -= 1
                 switch result {
                 case .success(let opened):
-                    content.remote.isOpen = true
+                    layer.remote.isOpen = true
                     if opened.isNew { self.shadowCalls.creates += 1 }
-                case .failure(let failure): content.remote.failure = failure.status
+                case .failure(let failure): layer.remote.failure = failure.status
                 }
                 files.release(file)
             }
@@ -130,26 +133,28 @@ extension SessionState {
     /// Has an operation that was told ``Interrupt/busy(_:)`` run again.
     /// - Returns: by what it is given up, see ``giveUp(_:for:)``.
     public func waitForShadow(_ id: NodeID, then: @escaping () -> Void) -> UInt64 {
-        remoteFiles?.wait(for: ShadowFileID(id), then: then) ?? 0
+        remoteFiles?.wait(for: topFile(of: id), then: then) ?? 0
     }
 
     public func giveUp(_ wait: UInt64, for id: NodeID) {
-        remoteFiles?.giveUp(wait, for: ShadowFileID(id))
+        remoteFiles?.giveUp(wait, for: topFile(of: id))
     }
 
     /// Refuses to go on while anything is under way on the file.
-    func checkShadowIdle(_ id: NodeID) throws(Interrupt) {
-        if let files = remoteFiles, !files.isIdle(ShadowFileID(id)) { throw .busy(id) }
+    func checkShadowIdle(_ node: Node) throws(Interrupt) {
+        if let files = remoteFiles, !files.isIdle(topFile(of: node.id)) { throw .busy(node.id) }
     }
 
-    /// Where the bytes of runs are that a server has, none of which may be under way to it.
+    /// Where bytes are that a server has, none of which may be under way to it.
     func remoteSource(
-        _ id: NodeID, _ range: Range<UInt64>, _ files: RemoteFiles
-    ) throws(Interrupt) -> ShadowFileID {
-        let file = ShadowFileID(id)
-        guard !files.isWriting(file, wholeBlocks(of: range)) else { throw .busy(id) }
+        _ file: LayerID, _ range: Range<UInt64>, _ files: RemoteFiles
+    ) throws(Interrupt) -> LayerID {
+        guard !files.isWriting(file, wholeBlocks(of: range)) else { throw .busy(file.node) }
         return file
     }
+
+    /// The file that takes a node's writes.
+    func topFile(of id: NodeID) -> LayerID { LayerID(node: id, layer: topLayer) }
 
     private func wholeBlocks(of range: Range<UInt64>) -> Range<UInt64> {
         let mask = store.identity.blockSize - 1

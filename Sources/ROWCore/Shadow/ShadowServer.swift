@@ -18,15 +18,15 @@ public protocol ShadowServer: AnyObject {
     /// left there is on no record. Nothing else may be under way on the file.
     /// - Parameter isExpected: whether there is data in it; one that is missing is then a failure.
     func open(
-        _ file: ShadowFileID, size: UInt64, isExpected: Bool,
+        _ file: LayerID, size: UInt64, isExpected: Bool,
         then: @escaping (Result<ShadowOpened, ShadowFailure>) -> Void)
     /// COMMIT of the whole file.
     func commit(
-        _ file: ShadowFileID, then: @escaping (Result<ShadowCommitted, ShadowFailure>) -> Void)
+        _ file: LayerID, then: @escaping (Result<ShadowCommitted, ShadowFailure>) -> Void)
     /// Cuts a file; waits until the server has answered.
-    func cut(_ file: ShadowFileID, to size: UInt64, then: @escaping (ShadowFailure?) -> Void)
+    func cut(_ file: LayerID, to size: UInt64, then: @escaping (ShadowFailure?) -> Void)
     /// Removes a file; one that is missing is no failure.
-    func remove(_ file: ShadowFileID, then: @escaping (ShadowFailure?) -> Void)
+    func remove(_ file: LayerID, then: @escaping (ShadowFailure?) -> Void)
 }
 
 /// Why the shadow server did not do what it was asked.

@@ -1,6 +1,38 @@
 import GRDB
 import SystemPackage
 
+/// Where the data of a session is that an NFS server keeps.
+public struct StoredShadow: Sendable, Hashable {
+    /// The server's export, as it is reached.
+    public let url: String
+    /// The name of the session's directory there.
+    public let directory: String
+
+    init?(_ db: GRDB.Database) throws {
+        func meta<T: DatabaseValueConvertible>(_ key: String) throws -> T? {
+            try T.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
+        }
+        guard let url: String = try meta(SessionStore.ShadowKey.url) else { return nil }
+        let tag: Int64? = try meta("tag")
+        self.url = url
+        directory = Self.directory(tag: UInt32(truncatingIfNeeded: tag ?? 0))
+    }
+
+    /// What shares files between sessions knows only those of this machine.
+    static func refusal(_ session: String, _ server: String) -> StateError {
+        StateError(
+            .shadowMismatch,
+            "the data of the session \(session) is on the NFS server \(server): there are no "
+                + "snapshots and clones of such a session; copy its mounted tree instead")
+    }
+
+    /// - Parameter tag: of the session's handles.
+    public static func directory(tag: UInt32) -> String {
+        let digits = String(tag, radix: 16)
+        return String(repeating: "0", count: 8 - digits.count) + digits
+    }
+}
+
 /// session.sqlite knows where the session's data is.
 extension SessionStore {
     /// Keys of `meta`: the shadow server's export, canonical and as it is reached; and 1 once the
@@ -77,7 +109,7 @@ extension SessionStore {
 
     /// What there is to do about the files that a shadow server has.
     struct RemoteSweep {
-        var removable: [NodeID] = []
+        var removable: [LayerID] = []
         var notices: [String] = []
     }
 
@@ -85,15 +117,17 @@ extension SessionStore {
     /// understood is left where it is.
     func sweep(remote names: [[UInt8]]) throws -> RemoteSweep {
         var sweep = RemoteSweep()
-        var found: Set<NodeID> = []
+        var found: Set<LayerID> = []
         try writer.readNow { db in
+            let top =
+                try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'layer'") ?? 0
             for bytes in names {
                 let name = FilePath(bytes: bytes)
-                if let id = Self.node(ofShadow: name.string) { found.insert(id) }
-                switch try use(of: name, db) {
+                let layer = LayerID(fileName: name.string)
+                if let layer { found.insert(layer) }
+                switch try use(of: name, top, db) {
                 case .data: continue
-                case .leftover:
-                    if let id = Self.node(ofShadow: name.string) { sweep.removable.append(id) }
+                case .leftover: if let layer { sweep.removable.append(layer) }
                 case .damage:
                     sweep.notices.append(
                         "\(name) at the shadow server holds data, and the rows about it are damaged: "
@@ -104,12 +138,13 @@ extension SessionStore {
                             + "knows of")
                 }
             }
-            let rows = try Int64.fetchAll(
-                db, sql: "SELECT node FROM content WHERE blocks > 0 ORDER BY node")
-            for id in rows.map(NodeID.init(row:)) where !found.contains(id) {
+            let rows = try Row.fetchAll(
+                db, sql: "SELECT node, layer FROM content WHERE blocks > 0 ORDER BY node, layer")
+            for row in rows {
+                let layer = LayerID(node: NodeID(row: row[0]), layer: row[1])
+                guard !found.contains(layer) else { continue }
                 sweep.notices.append(
-                    "\(Self.shadowName(id)) is missing at the shadow server: the data of \(id) is lost"
-                )
+                    "\(layer.fileName) is missing at the shadow server: data of \(layer) is lost")
             }
         }
         return sweep
@@ -137,7 +172,7 @@ extension SessionState {
                     if !isReady { try store.markShadowReady() }
                     let sweep = try store.sweep(remote: names)
                     for notice in sweep.notices { onEvent(notice) }
-                    for id in sweep.removable { files.remove(ShadowFileID(id)) }
+                    for layer in sweep.removable { files.remove(layer) }
                     then(nil)
                 } catch {
                     then(StateError(.io, "cannot tidy up the shadow of \(name): \(error)"))

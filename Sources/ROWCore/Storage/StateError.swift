@@ -15,6 +15,8 @@ public struct StateError: Error, Sendable, CustomStringConvertible {
         case shadowMismatch
         /// There is no such session or image.
         case notFound
+        /// There is one of this name already.
+        case exists
         /// A name that cannot be used.
         case invalidName
         /// The file system refused.

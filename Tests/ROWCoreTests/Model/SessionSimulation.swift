@@ -10,17 +10,19 @@ final class SessionSimulation {
     struct Difference: Error { let text: String }
 
     let engine: Engine
-    private(set) var model: Model
-    private var generator: OperationGenerator
+    var model: Model
+    var generator: OperationGenerator
     /// The session's numbers of the model's objects, and every number ever seen.
-    private var ids: [Int: NodeID] = [:]
-    private var everSeen: [NodeID: Int] = [:]
-    private var handles: [Int: [UInt8]] = [:]
-    private var ctimes: [Int: NFS3.Time] = [:]
+    var ids: [Int: NodeID] = [:]
+    private(set) var everSeen: [NodeID: Int] = [:]
+    var handles: [Int: [UInt8]] = [:]
+    var ctimes: [Int: NFS3.Time] = [:]
     /// Objects that are gone.
-    private var dead: [NodeID] = []
-    private var scans: [DirectoryScan] = []
-    private var isCommitBegun = false
+    var dead: [NodeID] = []
+    var scans: [DirectoryScan] = []
+    var isCommitBegun = false
+    var snapshots: [KeptState] = []
+    var snapshotsMade = 0
     /// Operations between two commits, about.
     private let patience: Int
     private var trace: [String] = []
@@ -55,14 +57,17 @@ final class SessionSimulation {
         case 0: try restart()
         case 1..<3: try crash()
         case 3..<5: try settle()
-        case 5..<60: try list()
+        case 5..<7: try takeSnapshot()
+        case 7..<9: try rollBack()
+        case 9: try clone()
+        case 10..<60: try list()
         case 60..<70: try touchTheDead()
         default: try operate()
         }
         count += 1
     }
 
-    private func note(_ text: String) {
+    func note(_ text: String) {
         trace.append(text)
         if trace.count > 200 { trace.removeFirst(100) }
     }
@@ -188,7 +193,7 @@ final class SessionSimulation {
         for scan in scans { scan.changed(model.edited, model.tree) }
     }
 
-    private func compareAll() throws {
+    func compareAll() throws {
         var queue = [PlainTree.root]
         while let directory = queue.popLast() {
             let id = try resolve(directory)
@@ -306,7 +311,7 @@ final class SessionSimulation {
     }
 
     /// A crash is no damage, and a repair after it changes nothing that clients can see.
-    private func checkStored() throws {
+    func checkStored() throws {
         let report = try SessionCheck.run(
             session: FilePath(engine.sessionDirectory), images: [FilePath(engine.imageDirectory)],
             isRepairing: generator.chance(2))
@@ -343,7 +348,7 @@ final class SessionSimulation {
             var runs = [LayerMap.Run(source: .below, range: 0..<end)]
             if let content = node.content {
                 runs = []
-                content.map.forEachRun(in: 0..<end) { runs.append($0) }
+                content.top.map.forEachRun(in: 0..<end) { runs.append($0) }
             }
             for run in runs where run.source != .here {
                 let garbage = [UInt8](repeating: 0xee, count: run.range.count)
