@@ -116,11 +116,28 @@ extension ImageStore {
 extension StoredSession {
     /// Removes a session that nobody uses: at once by name, then piece by piece. What an earlier removal
     /// left when it was cut off goes with it.
+    /// - Parameter elsewhere: removes first what is not on this machine.
+    /// - Throws: `StateError`, of code `locked` when the session is in use; what `elsewhere` throws.
+    public static func remove(
+        _ directory: FilePath, elsewhere: () async throws -> Void
+    ) async throws {
+        let name = directory.lastComponent?.string ?? ""
+        let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        defer { lock.release() }
+        try await elsewhere()
+        try removeFiles(directory)
+    }
+
+    /// Removes a session that nobody uses, but for data that a server has.
     /// - Throws: `StateError`, of code `locked` when the session is in use.
     public static func remove(_ directory: FilePath) throws(StateError) {
         let name = directory.lastComponent?.string ?? ""
         let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
         defer { lock.release() }
+        try removeFiles(directory)
+    }
+
+    private static func removeFiles(_ directory: FilePath) throws(StateError) {
         let parent = directory.removingLastComponent()
         let doomed = parent.appending("\(removalPrefix)\(UInt64.random(in: .min ... .max))")
         guard rename(directory.string, doomed.string) == 0 else {

@@ -7,6 +7,8 @@ public struct StoredShadow: Sendable, Hashable {
     public let url: String
     /// The name of the session's directory there.
     public let directory: String
+    /// Whether that was made, so that all in it is the session's.
+    public let isReady: Bool
 
     init?(_ db: GRDB.Database) throws {
         func meta<T: DatabaseValueConvertible>(_ key: String) throws -> T? {
@@ -14,7 +16,9 @@ public struct StoredShadow: Sendable, Hashable {
         }
         guard let url: String = try meta(SessionStore.ShadowKey.url) else { return nil }
         let tag: Int64? = try meta("tag")
+        let ready: String? = try meta(SessionStore.ShadowKey.isReady)
         self.url = url
+        isReady = ready != nil
         directory = Self.directory(tag: UInt32(truncatingIfNeeded: tag ?? 0))
     }
 
