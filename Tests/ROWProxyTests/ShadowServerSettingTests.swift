@@ -85,9 +85,11 @@ import Testing
         #expect(await refusal(shadow.served.configuration).contains("shadow server"))
         #expect(try shadow.files().count == 1)
         try await runTool("sqlite3", [database, "INSERT INTO meta VALUES ('shadow_ready', '1')"])
-        let again = try await shadow.restarted()
-        #expect(try await again.text(file) == "text")
+        let again = try await Served.start(
+            shadow.served.configuration.image, in: shadow.served.folder)
+        #expect(try await again.text(of: file) == "text")
         try await again.stop()
+        try await shadow.server.stop()
     }
 
     @Test func aGuestHasAServerOfItsOwn() async throws {

@@ -41,7 +41,7 @@ import Testing
         let directory = try #require(bench.server.listing("")?.first?.name)
         let plan = try await bench.run("rm", "alice", "--dry-run")
         #expect(plan.output.contains("in \(directory) on \(bench.server.export.url)"))
-        #expect(bench.server.listing(directory)?.count == 1)
+        #expect(bench.server.listing(directory)?.count == 2)
         let result = try await bench.run("rm", "alice", "--yes")
         #expect(result.status == .exited(0), "\(result)")
         #expect(bench.server.listing("")?.isEmpty == true)
