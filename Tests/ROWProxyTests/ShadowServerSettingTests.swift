@@ -72,6 +72,7 @@ import Testing
         configuration.shadow = try NFSURL(server.export.url)
         #expect(await refusal(configuration).contains("check that it exports that for writing"))
         try await server.stop()
+        configuration.shadow = try NFSURL("nfs://127.0.0.1:1/export?mountport=1")
         #expect(await refusal(configuration).contains("Nobody listens"))
     }
 

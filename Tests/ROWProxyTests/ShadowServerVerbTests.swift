@@ -79,7 +79,8 @@ import Testing
         #expect(repaired.status == .exited(0), "\(repaired)")
 
         // This repair would put a copy of the data aside.
-        let damage = "INSERT INTO presence SELECT node, layer, 7, x'00' FROM content WHERE node < 9"
+        let damage =
+            "INSERT INTO presence SELECT node, layer, 7, x'0102' FROM content WHERE node < 1 << 62"
         try await runTool("sqlite3", [database, damage])
         let refused = try await bench.run("fsck", "alice", "--repair")
         #expect(refused.status == .exited(1))
