@@ -129,7 +129,8 @@ public enum SessionCheck {
             throw StateError(
                 .shadowMismatch,
                 "a repair would have to change data that is on the NFS server \(server), which it "
-                    + "does not do: copy what can be read of the session's tree, and begin a new one")
+                    + "does not do: copy what can be read of the session's tree, and begin a new one"
+            )
         }
 
         /// Whether a repair would change anything.
