@@ -74,7 +74,7 @@ import Testing
 
     // MARK: Refusals
 
-    @Test(arguments: [NFS3.Status.nospc, .dquot, .io])
+    @Test(arguments: [NFS3.Status.nospc, .dquot, .io, .jukebox])
     func aRefusedWriteChangesNothingAndIsToldAsItIs(_ status: NFS3.Status) async throws {
         let shadow = try await ShadowServed.start()
         let hello = try await shadow.served.handle("hello")

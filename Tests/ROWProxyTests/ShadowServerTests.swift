@@ -245,6 +245,24 @@ struct ShadowServed {
         try await shadow.stop()
     }
 
+    @Test func aFileThatIsRemovedDuringAWriteGoesWhenThatHasEnded() async throws {
+        let shadow = try await ShadowServed.start()
+        let file = try await shadow.served.create("new", "text")
+        shadow.server.inject(.hold, on: .write)
+        async let write = shadow.write(file, "more")
+        try await poll(for: "WRITE", within: .seconds(10)) {
+            shadow.server.repliesHeld == 1 ? () : nil
+        }
+        _ = try await shadow.client.remove(NFS3.Filename("new"), in: shadow.served.root).success
+        #expect(try shadow.files().count == 1)
+        shadow.server.release()
+        #expect(try await write.status == .stale)
+        try await poll(for: "removal", within: .seconds(10)) {
+            try shadow.files().isEmpty ? () : nil
+        }
+        try await shadow.stop()
+    }
+
     @Test func bytesBetweenTwoWrittenPartsAreNotTakenFromAnEarlierRead() async throws {
         let shadow = try await ShadowServed.start()
         let large = try await shadow.served.handle("large")

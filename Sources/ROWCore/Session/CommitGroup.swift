@@ -95,7 +95,7 @@ extension SessionState {
         shadowCalls.syncs += syncs.count
         inFlight = sealed
         guard let files = remoteFiles else { return send(sealed, syncs, failure, copy) }
-        commitRemote(remote, files) { [unowned self] failure in
+        commitRemote(remote, files) { [self] failure in
             if let failure {
                 finish(failure)
             } else if let inFlight {

@@ -162,7 +162,7 @@ extension SessionState {
         guard let files = remoteFiles else { return then(nil) }
         let server = files.server
         let isReady = (try? store.isShadowReady) ?? false
-        server.prepare(mayExist: isReady) { [unowned self] result in
+        server.prepare(mayExist: isReady) { [self] result in
             switch result {
             case .failure(let failure):
                 then(
