@@ -266,16 +266,16 @@ struct ShadowServed {
     @Test func bytesBetweenTwoWrittenPartsAreNotTakenFromAnEarlierRead() async throws {
         let shadow = try await ShadowServed.start()
         let large = try await shadow.served.handle("large")
-        for block in [0, 2] as [UInt64] {
-            _ = try await shadow.write(large, "part", at: block * 4096, .fileSync).success
+        let block = String(repeating: "x", count: 4096)
+        for index in [0, 2] as [UInt64] {
+            _ = try await shadow.write(large, block, at: index * 4096, .fileSync).success
         }
         shadow.server.inject(.hold, on: .read)
         async let read = shadow.text(large)
         try await poll(for: "READ", within: .seconds(10)) {
             shadow.server.repliesHeld == 1 ? () : nil
         }
-        let whole = String(repeating: "x", count: 12_288)
-        _ = try await shadow.write(large, whole, .fileSync).success
+        _ = try await shadow.write(large, block, at: 4096, .fileSync).success
         shadow.server.release()
         #expect(try await read.dropFirst(4096).prefix(4096).allSatisfy { $0 == "x" })
         try await shadow.stop()
