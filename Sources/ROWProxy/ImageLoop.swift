@@ -42,6 +42,7 @@ final class ImageLoop {
         let state = configuration.state
         let source = configuration.image.canonicalName
         let kind: MainSource.Kind
+        SessionState.makeRoom(in: state.session(configuration.session))
         switch address {
         case .directory(let path):
             let directory = try DirectoryImage(path: path)
