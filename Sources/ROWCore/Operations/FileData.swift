@@ -1,4 +1,3 @@
-import Glibc
 public import NFSProtocol
 import SystemPackage
 
@@ -231,6 +230,6 @@ extension SessionState {
         batch.rows.append(.removeContent(node.id))
         shadowCalls.removes += 1
         let path = store.shadowPath(node.id)
-        batch.afterwards.append { unlink(path.string) }
+        batch.afterwards.append { Storage.remove(path) }
     }
 }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import SystemPackage
 
@@ -19,7 +18,7 @@ struct Ballast {
 
     /// Gives the space up.
     mutating func spend() {
-        unlink(path.string)
+        Storage.remove(path)
         isSpent = true
     }
 
@@ -27,18 +26,11 @@ struct Ballast {
     /// which is not the same as being full.
     mutating func restore() {
         isSpent = false
-        do {
-            let file = try FileDescriptor.open(
-                path, .writeOnly, options: [.create, .closeOnExec],
-                permissions: [.ownerReadWrite])
-            defer { try? file.close() }
-            let code = clinux_preallocate(file.rawValue, 0, Self.byteCount)
-            isSpent = code == -ENOSPC || code == -EDQUOT
-        } catch {
-            let code = error as? Errno
-            isSpent = code == .noSpace || code == .diskQuotaExceeded
-        }
+        let file = Storage.create(path, O_WRONLY | O_CREAT | O_CLOEXEC)
+        defer { if file >= 0 { close(file) } }
+        let code = file < 0 ? file : Storage.reserve(file, count: Self.byteCount)
+        isSpent = code == -ENOSPC || code == -EDQUOT
         // A part of it would be in the way of what it is for.
-        if isSpent { unlink(path.string) }
+        if isSpent { Storage.remove(path) }
     }
 }
