@@ -280,7 +280,7 @@ final class ImageLoop {
                 fromClient: session.counters.bytesFromClient,
                 shadowStored: Int(totals.allocated), cacheHit: 0),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: state.nodeCount, main: [mainStatus],
+            handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 

@@ -1,4 +1,3 @@
-import Glibc
 public import NFSProtocol
 import SystemPackage
 
@@ -274,6 +273,6 @@ extension SessionState {
         let paths = content.layers.map {
             store.shadowPath(LayerID(node: node.id, layer: $0.number))
         }
-        batch.afterwards.append { for path in paths { unlink(path.string) } }
+        batch.afterwards.append { for path in paths { Storage.remove(path) } }
     }
 }

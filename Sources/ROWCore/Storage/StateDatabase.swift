@@ -11,6 +11,7 @@ enum StateDatabase {
         path: String, isDurable: Bool, migrator: DatabaseMigrator,
         advice: String = "move it aside to start afresh"
     ) throws(StateError) -> DatabaseQueue {
+        SQLiteFiles.register()
         do {
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)
