@@ -241,14 +241,18 @@ final class SessionSimulation {
 
     /// One page of a listing that goes on while the directory is changed.
     private func list() throws {
+        let scan: DirectoryScan
         if scans.isEmpty || scans.count < 3 && generator.chance(4) {
             let directories = model.tree.objects.keys.sorted().filter {
                 model.tree[$0].isDirectory
             }
-            let directory = generator.pick(directories)
-            scans.append(DirectoryScan(directory, model.tree))
+            // Its first page follows at once, and with it the commit of all names that stand there: a
+            // crash before that could take back some.
+            scan = DirectoryScan(generator.pick(directories), model.tree)
+            scans.append(scan)
+        } else {
+            scan = generator.pick(scans)
         }
-        let scan = generator.pick(scans)
         guard model.tree.objects[scan.directory] != nil else {
             scans.removeAll { $0 === scan }
             return
