@@ -42,6 +42,7 @@ final class ImageLoop {
         let state = configuration.state
         let source = configuration.image.canonicalName
         let kind: MainSource.Kind
+        SessionState.makeRoom(in: state.session(configuration.session))
         switch address {
         case .directory(let path):
             let directory = try DirectoryImage(path: path)
@@ -343,7 +344,8 @@ final class ImageLoop {
                 fromClient: session.counters.bytesFromClient,
                 shadowStored: Int(totals.allocated), cacheHit: 0),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: state.nodeCount, main: [mainStatus], shadow: session.shadow?.status,
+            handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
+            shadow: session.shadow?.status,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 

@@ -1,3 +1,5 @@
+public import ROWCore
+
 /// What `stat-session` tells of a session. The keys are an interface for other programs and stay.
 public struct SessionStatus: Codable, Sendable {
     public var session: String
@@ -14,6 +16,9 @@ public struct SessionStatus: Codable, Sendable {
     public var largest: [StoredFile]? = []
     /// Nodes in memory.
     public var handles: Int
+    /// What the process that serves the image has done since it started, for all its sessions; nil in
+    /// files of older versions.
+    public var syncs: Syncs?
     public var main: [Main]
     /// The server that keeps the changed data; absent when that is in the state directory.
     public var shadow: Main?
@@ -90,8 +95,8 @@ public struct SessionStatus: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case session, image, state, durability, calls, bytes, changed, largest, handles, main,
-            shadow, events
+        case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
+            main, shadow, events
         case uptimeSeconds = "uptime_seconds"
     }
 }

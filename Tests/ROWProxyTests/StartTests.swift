@@ -121,7 +121,7 @@ import Testing
             #expect(
                 Set(top.keys) == [
                     "session", "image", "state", "durability", "uptime_seconds", "calls", "bytes",
-                    "changed", "largest", "handles", "main", "events",
+                    "changed", "largest", "handles", "syncs", "main", "events",
                 ])
             #expect(top["state"] as? String == (isRunning ? "running" : "stopped"))
             func keys(_ name: String) -> Set<String> {
@@ -133,6 +133,7 @@ import Testing
                     "from_main", "to_client", "from_client", "shadow_stored", "cache_hit",
                 ])
             #expect(keys("changed") == ["files", "blocks"])
+            #expect(keys("syncs") == ["data", "directories", "databases"])
             let mains = try #require(top["main"] as? [[String: Any]])
             #expect(mains.allSatisfy { Set($0.keys) == ["server", "state", "last_error"] })
             #expect(status.calls.client["WRITE"] == 1)

@@ -1,4 +1,3 @@
-import CLinux
 import Foundation
 import Glibc
 import SystemPackage
@@ -15,9 +14,8 @@ final class LostAndFound {
     /// - Parameter path: below the session's directory.
     func move(_ path: FilePath) throws(StateError) {
         let target = try unusedPlace(for: path)
-        guard rename(session.pushing(path).string, target.string) == 0 else {
-            throw failure("move", path, Errno(rawValue: errno))
-        }
+        let code = Storage.rename(session.pushing(path), to: target)
+        guard code == 0 else { throw failure("move", path, Errno(rawValue: -code)) }
         try session.pushing(path).removingLastComponent().sync()
         try target.removingLastComponent().sync()
     }
@@ -38,13 +36,13 @@ final class LostAndFound {
         guard !lines.isEmpty else { return }
         let target = try place(for: FilePath(name))
         do {
-            let file = try FileDescriptor.open(
-                target, .writeOnly, options: [.create, .append, .closeOnExec],
-                permissions: [.ownerReadWrite])
-            defer { try? file.close() }
-            try file.writeAll((lines.joined(separator: "\n") + "\n").utf8)
-            let code = clinux_fsync(file.rawValue)
-            if code != 0 { throw Errno(rawValue: -code) }
+            let file = try SparseFile(path: target, create: true)
+            let text = Array((lines.joined(separator: "\n") + "\n").utf8)
+            let end = try file.size
+            try text.withUnsafeBufferPointer { bytes throws(Errno) in
+                try file.write(UnsafeRawBufferPointer(bytes), at: end)
+            }
+            try file.sync()
         } catch {
             throw StateError(.io, "cannot write \(target): \(error)")
         }
@@ -53,8 +51,10 @@ final class LostAndFound {
 
     /// Copies a file, all that is zeros as a hole, and makes the copy durable.
     static func copy(_ source: FilePath, to target: FilePath) throws(Errno) {
-        let from = try SparseFile(descriptor: opened(source, O_RDONLY, 0))
-        let to = try SparseFile(descriptor: opened(target, O_RDWR | O_CREAT | O_TRUNC, 0o600))
+        let options = O_CLOEXEC | O_NOFOLLOW
+        let from = try SparseFile(path: source, flags: O_RDONLY | options)
+        let to = try SparseFile(path: target, flags: O_RDWR | O_CREAT | options)
+        try to.truncate(to: 0)
         let size = try from.size
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
         var offset: UInt64 = 0
@@ -72,14 +72,6 @@ final class LostAndFound {
         }
         try to.truncate(to: size)
         try to.sync()
-    }
-
-    private static func opened(
-        _ path: FilePath, _ flags: Int32, _ mode: mode_t
-    ) throws(Errno) -> FileDescriptor {
-        let fd = path.withPlatformString { open($0, flags | O_CLOEXEC | O_NOFOLLOW, mode) }
-        guard fd >= 0 else { throw Errno(rawValue: errno) }
-        return FileDescriptor(rawValue: fd)
     }
 
     private func failure(_ verb: String, _ path: FilePath, _ error: Errno) -> StateError {
@@ -104,13 +96,14 @@ final class LostAndFound {
         var number = 1
         while true {
             let path = session.appending("lost+found-\(number)")
-            if mkdir(path.string, 0o700) == 0 {
+            let code = Storage.makeDirectory(path)
+            if code == 0 {
                 try session.sync()
                 directory = path
                 return path
             }
-            guard errno == EEXIST else {
-                throw StateError(.io, "cannot make \(path): \(Errno(rawValue: errno))")
+            guard code == -EEXIST else {
+                throw StateError(.io, "cannot make \(path): \(Errno(rawValue: -code))")
             }
             number += 1
         }

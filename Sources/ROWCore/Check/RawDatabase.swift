@@ -40,6 +40,7 @@ final class RawDatabase {
     /// - Parameter isTolerant: reads on in files that are too short or whose schema is damaged, as far
     ///   as that is possible; for copies only.
     init(path: String, isTolerant: Bool = false) throws(Failure) {
+        SQLiteFiles.register()
         var opened: OpaquePointer?
         let access = isTolerant ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY
         let code = sqlite3_open_v2(path, &opened, access | SQLITE_OPEN_NOMUTEX, nil)

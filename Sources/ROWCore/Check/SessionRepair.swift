@@ -1,6 +1,5 @@
 import Foundation
 import GRDB
-import Glibc
 import SystemPackage
 
 /// Carries out what a check worked out. Whatever is taken out of use is put aside first, and each step
@@ -80,7 +79,9 @@ struct SessionRepair {
             try lostAndFound.copy(FilePath(DatabaseState.fileName + suffix))
         }
         let unfinished = repaired.string + ".new"
-        for suffix in ["", "-wal", "-shm", "-journal"] { unlink(unfinished + suffix) }
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            Storage.remove(FilePath(unfinished + suffix))
+        }
         try write(records, over: SessionRecords(), to: FilePath(unfinished))
         try rename(unfinished, to: repaired)
         try finishCutOff()
@@ -90,14 +91,17 @@ struct SessionRepair {
     private func finishCutOff() throws(StateError) {
         guard try exists(repaired.string) else { return }
         // A log of the old database would be taken for the new one's.
-        for suffix in ["-wal", "-shm", "-journal"] { unlink(database.string + suffix) }
+        for suffix in ["-wal", "-shm", "-journal"] {
+            Storage.remove(FilePath(database.string + suffix))
+        }
         try session.sync()
         try rename(repaired.string, to: database)
     }
 
     private func rename(_ path: String, to target: FilePath) throws(StateError) {
-        guard Glibc.rename(path, target.string) == 0 else {
-            throw StateError(.io, "cannot rename \(path): \(Errno(rawValue: errno))")
+        let code = Storage.rename(FilePath(path), to: target)
+        guard code == 0 else {
+            throw StateError(.io, "cannot rename \(path): \(Errno(rawValue: -code))")
         }
         try session.sync()
     }

@@ -1,4 +1,3 @@
-import Glibc
 public import NFSProtocol
 import SystemPackage
 
@@ -314,6 +313,6 @@ extension SessionState {
             return
         }
         let paths = layers.map { store.shadowPath($0) }
-        batch.afterwards.append { for path in paths { unlink(path.string) } }
+        batch.afterwards.append { for path in paths { Storage.remove(path) } }
     }
 }

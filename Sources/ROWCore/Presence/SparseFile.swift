@@ -30,9 +30,20 @@ public final class SparseFile {
     /// - Parameter create: makes the file when it is missing, readable by its owner only. The caller
     ///   syncs the directory.
     public convenience init(path: FilePath, create: Bool) throws(Errno) {
-        let flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0)
-        let fd = path.withPlatformString { open($0, flags, 0o600) }
-        guard fd >= 0 else { throw Errno(rawValue: errno) }
+        let flags = O_RDWR | O_CLOEXEC
+        try self.init(path: path, flags: flags | (create ? O_CREAT : 0))
+    }
+
+    /// - Parameter flags: of open(2).
+    convenience init(path: FilePath, flags: Int32) throws(Errno) {
+        let fd =
+            flags & O_CREAT != 0
+            ? Storage.create(path, flags)
+            : path.withPlatformString { name in
+                let fd = open(name, flags)
+                return fd < 0 ? -errno : fd
+            }
+        guard fd >= 0 else { throw Errno(rawValue: -fd) }
         self.init(descriptor: FileDescriptor(rawValue: fd))
     }
 
@@ -88,19 +99,19 @@ public final class SparseFile {
     /// Sets the file's size, bytes.
     public func truncate(to size: UInt64) throws(Errno) {
         let size = try Self.position(size)
-        try check { clinux_ftruncate(descriptor.rawValue, size) }
+        try check { Storage.resize(descriptor.rawValue, to: size) }
     }
 
     /// Makes what was written durable (fdatasync).
     public func sync() throws(Errno) {
-        try check { clinux_fdatasync(descriptor.rawValue) }
+        try check { Storage.sync(descriptor.rawValue) }
     }
 
     /// Gives up the storage of a range, which then reads as zeros; not empty.
     public func punch(_ range: Range<UInt64>) throws(Errno) {
         let start = try Self.position(range.lowerBound)
         let count = try Self.position(range.upperBound) - start
-        try check { clinux_punch_hole(descriptor.rawValue, start, count) }
+        try check { Storage.punch(descriptor.rawValue, at: start, count: count) }
     }
 
     /// Bytes of storage in use.
@@ -160,8 +171,8 @@ public final class SparseFile {
         while true {
             let remaining = vectors[0].iov_len + vectors[1].iov_len + vectors[2].iov_len
             guard remaining > 0 else { return }
-            let result = vectors.span.withUnsafeBufferPointer { span in
-                span.baseAddress.map { clinux_pwritev(descriptor.rawValue, $0, 3, position) } ?? 0
+            let result = vectors.span.withUnsafeBufferPointer {
+                Storage.write(descriptor.rawValue, $0, at: position)
             }
             if result > 0 {
                 position += Int64(result)

@@ -129,7 +129,19 @@ extension SessionState {
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
             }, after: copy,
-            then: { error in back.value.finish(error) })
+            then: { error in
+                let session = back.value
+                // Whoever frees space is not refused because there is none: once more with that of the
+                // ballast.
+                if let error, isDiskFull(error), !session.ballast.isSpent,
+                    let sealed = session.inFlight
+                {
+                    session.ballast.spend()
+                    session.send(sealed, files.value, failure, copy)
+                } else {
+                    session.finish(error)
+                }
+            })
     }
 
     private func finish(_ error: (any Error)?) {

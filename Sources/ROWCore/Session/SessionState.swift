@@ -90,6 +90,7 @@ public final class SessionState {
         self.isReadOnly = isReadOnly
         self.isDurable = isDurable
         self.clock = clock
+        Self.makeRoom(in: directory)
         store = try SessionStore(
             directory: directory, name: name, image: image, blockSize: blockSize,
             isDurable: isDurable, loop: loop)
@@ -111,14 +112,16 @@ public final class SessionState {
         reservedCookie = identity.nextCookie
         lostPaths = identity.lost.keys.sorted { $0.count < $1.count }
         if lostPaths.isEmpty {
-            do { try store.adopt(image) } catch {
-                throw StateError(.io, "cannot write to the session \(name): \(error)")
-            }
+            try adopt()
         } else {
             image.reserve(identity.lost)
         }
         store.reader.onError = { [weak self] in self?.onEvent("session database: \($0)") }
     }
+
+    /// Gives up what a session holds back for a full disk, should that be full: to be called before its
+    /// image is opened, which takes space as well.
+    public static func makeRoom(in directory: FilePath) { Ballast.makeRoom(in: directory) }
 
     // MARK: A lost image database
 
@@ -141,7 +144,19 @@ public final class SessionState {
     /// All of ``lostPaths`` have been recovered.
     public func recovered() throws(StateError) {
         lostPaths = []
-        do { try store.adopt(image) } catch {
+        try adopt()
+    }
+
+    /// Like every commit it gets the ballast's space when there is no other.
+    private func adopt() throws(StateError) {
+        do {
+            do {
+                try store.adopt(image)
+            } catch  where isDiskFull(error) && !ballast.isSpent {
+                ballast.spend()
+                try store.adopt(image)
+            }
+        } catch {
             throw StateError(.io, "cannot write to the session \(name): \(error)")
         }
     }
@@ -404,6 +419,8 @@ public final class SessionState {
 
     /// On a full disk only what frees space goes on.
     func refuseWhenFull() throws(Interrupt) {
+        // Somebody else may have made room meanwhile.
+        if ballast.isSpent { ballast.restore() }
         if ballast.isSpent { throw .status(.nospc) }
     }
 

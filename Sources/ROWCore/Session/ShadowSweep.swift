@@ -1,5 +1,4 @@
 import GRDB
-import Glibc
 import SystemPackage
 
 extension SessionStore {
@@ -17,7 +16,7 @@ extension SessionStore {
                 for name in names {
                     switch try use(of: name, top, db) {
                     case .data: continue
-                    case .leftover: unlink(shadowDirectory.pushing(name).string)
+                    case .leftover: Storage.remove(shadowDirectory.pushing(name))
                     case .damage:
                         notices.append(
                             "shadow/\(name) holds data, and the rows about it are damaged: stop the "

@@ -140,8 +140,9 @@ extension StoredSession {
     private static func removeFiles(_ directory: FilePath) throws(StateError) {
         let parent = directory.removingLastComponent()
         let doomed = parent.appending("\(removalPrefix)\(UInt64.random(in: .min ... .max))")
-        guard rename(directory.string, doomed.string) == 0 else {
-            throw StateError(.io, "cannot remove \(directory): \(Errno(rawValue: errno))")
+        let code = Storage.rename(directory, to: doomed)
+        guard code == 0 else {
+            throw StateError(.io, "cannot remove \(directory): \(Errno(rawValue: -code))")
         }
         do {
             let files = FileManager.default

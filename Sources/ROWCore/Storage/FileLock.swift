@@ -12,12 +12,11 @@ final class FileLock {
     init(
         _ path: FilePath, purpose: String, code: StateError.Code = .locked
     ) throws(StateError) {
-        do {
-            file = try FileDescriptor.open(
-                path, .readWrite, options: [.create, .closeOnExec],
-                permissions: [.ownerReadWrite])
-        } catch {
-            throw StateError(.io, "cannot open \(path): \(error)")
+        let fd = Storage.create(path, O_RDWR | O_CREAT | O_CLOEXEC)
+        file = FileDescriptor(rawValue: fd)
+        guard fd >= 0 else {
+            isHeld = false
+            throw StateError(.io, "cannot open \(path): \(Errno(rawValue: -fd))")
         }
         guard clinux_flock_exclusive_nonblocking(file.rawValue) == 0 else {
             // The file is closed by `deinit`, which runs: every property has its value.
@@ -41,7 +40,7 @@ extension FilePath {
     /// Makes the directory and those above it, all of them durable.
     func makeDirectory() throws(StateError) {
         let isNew = !exists
-        let code = string.withCString { clinux_mkdir_parents($0, 0o700) }
+        let code = Storage.makeDirectories(self)
         guard code == 0 else {
             throw StateError(.io, "cannot make the directory \(self): \(Errno(rawValue: -code))")
         }
@@ -64,7 +63,7 @@ extension FilePath {
             let directory = try FileDescriptor.open(
                 self, .readOnly, options: [.directory, .closeOnExec])
             defer { try? directory.close() }
-            let code = clinux_fsync(directory.rawValue)
+            let code = Storage.syncDirectory(directory.rawValue)
             if code != 0 { throw Errno(rawValue: -code) }
         } catch {
             throw StateError(.io, "cannot sync the directory \(self): \(error)")
