@@ -149,12 +149,13 @@ public final class SessionState {
 
     /// Like every commit it gets the ballast's space when there is no other.
     private func adopt() throws(StateError) {
+        let counters = reserveRows()
         do {
             do {
-                try store.adopt(image)
+                try store.adopt(image, counters)
             } catch  where isDiskFull(error) && !ballast.isSpent {
                 ballast.spend()
-                try store.adopt(image)
+                try store.adopt(image, counters)
             }
         } catch {
             throw StateError(.io, "cannot write to the session \(name): \(error)")
@@ -424,16 +425,18 @@ public final class SessionState {
         if ballast.isSpent { throw .status(.nospc) }
     }
 
-    /// Rows that raise the stored counters, when the ids or cookies in use have passed them: a crash
-    /// may then skip some but never gives one out twice.
+    /// Rows that raise the stored counters before the ids or cookies in use pass them: a crash may then
+    /// skip some but never gives one out twice, and a shadow file left by a crash is of an id that had
+    /// been reserved.
     func reserveRows() -> [SessionRow] {
+        let (margin, reserve) = (1024 as UInt64, 4096 as UInt64)
         var rows: [SessionRow] = []
-        if nextID > reservedID {
-            reservedID = nextID + 1024
+        if nextID + margin > reservedID {
+            reservedID = nextID + reserve
             rows.append(.meta("next_id", Int64(bitPattern: reservedID)))
         }
-        if nextCookie > reservedCookie {
-            reservedCookie = nextCookie + 1024
+        if nextCookie + margin > reservedCookie {
+            reservedCookie = nextCookie + reserve
             rows.append(.meta("next_cookie", Int64(bitPattern: reservedCookie)))
         }
         return rows

@@ -218,9 +218,10 @@ final class SessionStore {
         return lost
     }
 
-    /// Records which image database this session now stands on.
-    func adopt(_ image: ImageStore) throws {
+    /// Records which image database this session now stands on, and which numbers it may give out.
+    func adopt(_ image: ImageStore, _ counters: [SessionRow]) throws {
         try writer.commitNow { db in
+            for row in counters { try row.apply(to: db, allocated: [:]) }
             for (key, value) in [("epoch", image.epoch), ("generation", image.generation)] {
                 try db.execute(
                     sql: "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",

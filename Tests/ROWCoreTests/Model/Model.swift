@@ -38,6 +38,9 @@ struct Model {
         acknowledge()
     }
 
+    /// Objects that were made since the last commit.
+    var untold: Set<Int> { Set(recorded.filter { $0.value == nil }.keys) }
+
     /// What was not committed is gone.
     /// - Returns: unstable writes, of which any byte may be there all the same.
     mutating func crash() -> [Int: [UnstableWrite]] {

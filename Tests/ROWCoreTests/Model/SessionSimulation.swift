@@ -297,12 +297,11 @@ final class SessionSimulation: OperationPerformer {
     private func crash() throws {
         if isCommitBegun { try settle() }
         note("crash")
-        let before = Set(model.tree.objects.keys)
+        // Nobody was told of these, even if they are gone again, so their numbers may be used.
+        let untold = model.untold
         let unstable = model.crash()
-        for id in before where model.tree.objects[id] == nil {
-            // Nobody was told of it, so its number may be used.
-            if let number = ids.removeValue(forKey: id) { everSeen[number] = nil }
-        }
+        for id in untold { ids[id] = nil }
+        everSeen = everSeen.filter { !untold.contains($0.value) }
         // And what was removed may be back.
         dead.removeAll { number in everSeen[number].map { model.tree.objects[$0] != nil } ?? true }
         engine.crash()
