@@ -31,7 +31,8 @@ struct Lapse {
         // What was promised before may depend on a database: the log that it came from is overwritten.
         // Anything else can only be missed by who was promised something since.
         let isDatabase = sync.target.hasSuffix(".sqlite")
-        let hasPromise = recording.hasPromise(in: start + 1..<end + 1)
+        let hasPromise = recording.hasPromise(
+            in: start + 1..<end + 1, on: sync.target)
         return hasPromise || isDatabase ? nil : .coveredBeforeAnyPromise
     }
 }
@@ -96,17 +97,38 @@ extension PowerRecording {
 
     // MARK: What is lost
 
-    /// Whether anything that was promised during a lapse can be missing because of it.
-    func reasonOfHarmlessness(_ lapse: Lapse, _ cuts: [Int], _ fates: [Fate]) throws -> Harmless? {
+    /// What is known beforehand of the harm that a lapse does.
+    enum Harm {
+        case none(Harmless)
+        /// What was promised by these places is missing then.
+        case certain([Int])
+        /// What was promised by the end may be missing, and it is for SQLite to say.
+        case rows
+    }
+
+    func harm(of lapse: Lapse) -> Harm {
         switch lapse.sync {
-        case .syncDirectory(let path):
-            return hasNameInUse(lapse, path) ? nil : .noNameInUse
-        case .sync(let path, _) where path.contains(".sqlite"):
-            return try hasOtherRows(lapse, cuts, fates) ? nil : .sameRows
-        case .sync(let path, _):
-            return hasByteInUse(lapse, path) ? nil : .noByteInUse
-        default: return nil
+        case .syncDirectory(let path) where path.hasSuffix("/shadow"):
+            return harm(
+                promises(lapse).filter { hasNameInUse(lapse, path, $0.state) }, .noNameInUse)
+        case .sync(let path, _) where !path.contains(".sqlite"):
+            return harm(promises(lapse).filter { hasByteInUse(lapse, path, $0) }, .noByteInUse)
+        default:
+            return .rows
         }
+    }
+
+    private func harm(_ promises: [Promise], _ reason: Harmless) -> Harm {
+        guard let first = promises.first, let last = promises.last else { return .none(reason) }
+        return .certain([last.position, first.position])
+    }
+
+    private typealias Promise = (position: Int, state: State)
+
+    /// What clients were told during a lapse.
+    private func promises(_ lapse: Lapse) -> [Promise] {
+        acknowledged.filter { (lapse.start + 1...lapse.end).contains($0.position) }
+            .map { ($0.position, states[$0.state]) }
     }
 
     /// The object whose data a shadow file holds.
@@ -115,31 +137,24 @@ extension PowerRecording {
         return exposed.first { $0.value.id == id }?.key
     }
 
-    /// What clients were promised in these places.
-    private func promises(_ lapse: Lapse) -> [(position: Int, state: State)] {
-        acknowledged.filter { (lapse.start + 1...lapse.end).contains($0.position) }
-            .map { ($0.position, states[$0.state]) }
-    }
-
     /// Whether an unsynced byte of a shadow file is one that a promised state shows.
-    private func hasByteInUse(_ lapse: Lapse, _ path: String) -> Bool {
-        guard let object = object(path), let file = lapse.disk.file(path) else { return false }
+    private func hasByteInUse(_ lapse: Lapse, _ path: String, _ promise: Promise) -> Bool {
+        guard let object = object(path), let file = lapse.disk.file(path),
+            let data = promise.state.tree.objects[object]?.data
+        else { return false }
         let new = file.content(SectorChoice(.new))
         let old = file.content(SectorChoice(.old))
-        return promises(lapse).contains { position, state in
-            guard let data = state.tree.objects[object]?.data else { return false }
-            var limit = min(data.count, new.count)
-            for place in lapse.start..<position {
-                if case .resize(path, let size) = events[place] { limit = min(limit, size) }
-            }
-            return file.pending.contains { change in
-                guard case .write(let offset, let bytes) = change.kind,
-                    isRecorded(object, change.position, state)
-                else { return false }
-                return (offset..<max(offset, min(offset + bytes.count, limit))).contains { place in
-                    new[place] == data[place]
-                        && (!file.isDurable(place) || old[place] != new[place])
-                }
+        var limit = min(data.count, new.count)
+        for place in lapse.start..<promise.position {
+            if case .resize(path, let size) = events[place] { limit = min(limit, size) }
+        }
+        return file.pending.contains { change in
+            guard case .write(let offset, let bytes) = change.kind,
+                isRecorded(object, change.position, promise.state)
+            else { return false }
+            return (offset..<max(offset, min(offset + bytes.count, limit))).contains { place in
+                new[place] == data[place]
+                    && (!file.isDurable(place) || place >= old.count || old[place] != new[place])
             }
         }
     }
@@ -154,23 +169,20 @@ extension PowerRecording {
         }
     }
 
-    /// Whether an unsynced name is of a file that a promised state needs.
-    private func hasNameInUse(_ lapse: Lapse, _ directory: String) -> Bool {
+    /// Whether an unsynced name of the shadow is of a file that a promised state needs.
+    private func hasNameInUse(_ lapse: Lapse, _ directory: String, _ state: State) -> Bool {
         lapse.disk.unsyncedNames(of: directory).contains { name in
-            if ["lock", "ballast"].contains(name) || name.hasSuffix("-journal") { return false }
-            let path = directory + "/" + name
-            guard directory.hasSuffix("/shadow") else { return true }
-            guard let object = object(path) else { return false }
-            let below = main.objects[object]?.data ?? []
-            return promises(lapse).contains { _, state in
-                guard let data = state.tree.objects[object]?.data else { return false }
-                // Without the file, it is main's or zeros.
-                return data != below && data.contains { $0 != 0 }
+            guard let object = object(name), let data = state.tree.objects[object]?.data else {
+                return false
             }
+            // Without the file, what shows is main's bytes, or zeros.
+            let below = main.objects[object]?.data ?? []
+            return !areEqual(data[...], below[...]) && data.contains { $0 != 0 }
         }
     }
 
-    private func hasOtherRows(_ lapse: Lapse, _ cuts: [Int], _ fates: [Fate]) throws -> Bool {
+    /// Whether SQLite reads other rows from a disk that has not done the sync.
+    func hasOtherRows(_ lapse: Lapse, _ cuts: [Int], _ fates: [Fate]) throws -> Bool {
         for cut in cuts {
             var cheated = lapse.disk
             var honest = lapse.disk

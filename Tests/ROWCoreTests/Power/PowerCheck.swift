@@ -16,6 +16,7 @@ struct PowerCheck {
     /// - Parameter isThorough: works on with the session afterwards, and has fsck look at it first.
     /// - Throws: ``Difference``.
     func check(_ disk: DiskState, isThorough: Bool = false) throws {
+        let t0 = ContinuousClock.now
         let root = PowerScratch.newPath()
         defer { try? FileManager.default.removeItem(atPath: root) }
         try disk.write(below: root)
@@ -24,18 +25,25 @@ struct PowerCheck {
         if isThorough, recording.opened.contains(where: { $0.position <= cut }) {
             try runFsck(directory)
         }
+        let t1 = ContinuousClock.now
         let engine: Engine
         do {
-            engine = try Engine(PlainMain(recording.main), directory: directory)
+            engine = try Engine(
+                PlainMain(recording.main, pageCount: 100), directory: directory)
         } catch {
             throw Difference(text: "the session does not open: \(error)")
         }
+        let t2 = ContinuousClock.now
         try expect(engine.events.isEmpty, "opening complains: \(engine.events)")
         try checkIdentity(engine)
         let state = try recording.states[found(engine)]
+        let t3 = ContinuousClock.now
         try checkTree(engine, state)
+        let t4 = ContinuousClock.now
         try checkCounters(engine, state)
         try checkDatabases(engine)
+        let t5 = ContinuousClock.now
+        PowerTimes.shared.add([t1-t0,t2-t1,t3-t2,t4-t3,t5-t4])
         if isThorough { try workOn(engine, state) }
         engine.crash()
     }
@@ -149,7 +157,7 @@ struct PowerCheck {
         case .regular:
             let (bytes, eof) = try attempt("reading \(object)") { try engine.read(id) }
             try expect(eof && bytes.count == expected.data.count, "\(object) has another length")
-            if bytes == expected.data { return }
+            if areEqual(bytes[...], expected.data[...]) { return }
             let fuzz = recording.fuzz(object, state, before: cut)
             for place in bytes.indices where bytes[place] != expected.data[place] {
                 let isWritten = fuzz.contains { write in
@@ -235,4 +243,18 @@ struct PowerCheck {
             try expect(bytes == [UInt8](repeating: 0, count: 100) + data, "new data is lost")
         }
     }
+}
+
+final class PowerTimes: @unchecked Sendable {
+    static let shared = PowerTimes()
+    let lock = NSLock()
+    var sums = [Duration](repeating: .zero, count: 12)
+    var count = 0
+    func add(_ d: [Duration]) {
+        lock.withLock {
+            count += 1
+            for (i, x) in d.enumerated() { sums[i] += x }
+        }
+    }
+    func addAt(_ i: Int, _ d: Duration) { lock.withLock { sums[i] += d } }
 }

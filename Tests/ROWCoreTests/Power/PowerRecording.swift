@@ -66,11 +66,14 @@ struct PowerRecording: Sendable {
         acknowledged.last { $0.position <= cut }?.state ?? 0
     }
 
-    /// Whether clients were told of anything in these places.
-    func hasPromise(in range: Range<Int>) -> Bool {
-        acknowledged.contains { range.contains($0.position) }
-            || imported.contains { range.contains($0.position) }
-            || opened.contains { range.contains($0.position) }
+    /// Whether anybody was told in these places of something that may be on this path: rows of main's
+    /// are in the image's directory, everything else in the session's.
+    func hasPromise(in range: Range<Int>, on path: String) -> Bool {
+        let isInImage = path.hasPrefix("state/image")
+        let isInSession = path.hasPrefix("state/session")
+        return opened.contains { range.contains($0.position) }
+            || !isInImage && acknowledged.contains { range.contains($0.position) }
+            || !isInSession && imported.contains { range.contains($0.position) }
     }
 
     /// Writes to an object before `cut` that a state says nothing about: any byte of them may be there.
