@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build test test-long test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build test test-long test-crash test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -36,6 +36,11 @@ SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip La
 # All tests, with more rounds of the random ones, which look at ROWFS_LONG.
 test-long:
 	ROWFS_LONG=1 $(MAKE) test
+
+# Writers whose proxy is killed 200 times; `make test` does it 10 times.
+test-crash: guest
+	$(SWIFT) build --build-tests -j $(JOBS)
+	ROWFS_LONG=1 $(SWIFT) test --skip-build --filter CrashTests
 
 lint:
 	scripts/lint

@@ -13,7 +13,7 @@ final class LocalSession {
     private let folder: TemporaryDirectory
 
     /// - Parameter makeFiles: fills the directory that becomes the image.
-    init(_ makeFiles: (TemporaryDirectory) throws -> Void) throws {
+    init(isDurable: Bool = false, _ makeFiles: (TemporaryDirectory) throws -> Void) throws {
         folder = try TemporaryDirectory("rowfs-bench")
         try makeFiles(folder)
         main = try DirectoryImage(path: FilePath(folder.directory("files")))
@@ -25,7 +25,7 @@ final class LocalSession {
             root: try main.rootEntry(), isDurable: false, loop: executor)
         session = try SessionState(
             name: "bench", directory: FilePath(folder.path("session")), image: image,
-            isDurable: false, loop: executor)
+            isDurable: isDurable, loop: executor)
     }
 
     deinit {
@@ -40,7 +40,7 @@ final class LocalSession {
                 return try body(session)
             } catch {
                 switch error {
-                case .status: throw error
+                case .status, .busy: throw error
                 case .need(let fetch):
                     try image.feed(fetch, main.perform(fetch, in: image), replica: 0)
                     try wait { image.commit(then: $0) }
@@ -52,6 +52,18 @@ final class LocalSession {
 
     /// Records what was changed.
     func commit() throws(Interrupt) { try wait { session.commit(then: $0) } }
+
+    /// Keeps what is there under a name.
+    func takeSnapshot(_ tag: String) throws {
+        let ended = DispatchSemaphore(value: 0)
+        var outcome: StateError?
+        session.takeSnapshot(tag) {
+            outcome = $0
+            ended.signal()
+        }
+        ended.wait()
+        if let outcome { throw outcome }
+    }
 
     private func wait(
         _ begin: (@escaping (NFS3.Status?) -> Void) -> Void

@@ -20,6 +20,14 @@ enum TestFile {
         }
     }
 
+    /// A file without data.
+    static func makeSparse(_ path: String, bytes: Int) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard file >= 0 else { throw failure() }
+        defer { close(file) }
+        guard ftruncate(file, bytes) == 0 else { throw failure() }
+    }
+
     private static func failure() -> POSIXError {
         POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
     }

@@ -15,6 +15,8 @@ enum SessionParts {
         Part(name: "plan READ 32K of both", prepare: { try planRead(.mixed) }),
         Part(name: "plan WRITE 4K, and pwritev", prepare: write),
         Part(name: "merge a listing, per entry", prepare: listing),
+        Part(
+            name: "snapshot of 8 GiB of changed data", goal: .atMost(1e9), prepare: snapshot),
     ]
 
     private static let transfer: UInt64 = 32 << 10
@@ -194,6 +196,39 @@ enum SessionParts {
                 return sum
             }
         }
+    }
+
+    // MARK: Snapshots
+
+    /// Durable snapshots of a file of the image that was overwritten, with a few new blocks for each.
+    private static func snapshot() throws -> (Int) -> UInt64 {
+        let local = try LocalSession(isDurable: true) { folder in
+            _ = try folder.directory("files")
+            try TestFile.makeSparse(folder.path("files/data"), bytes: 8 << 30)
+        }
+        let id = try local.find("data")
+        let chunk = [UInt8](repeating: 7, count: 1 << 20)
+        for offset in stride(from: 0, to: UInt64(8) << 30, by: 1 << 20) {
+            try store(chunk, id, offset, local)
+            if offset & 0x1fff_ffff == 0 { try commitFile(id, local) }
+        }
+        try commitFile(id, local)
+        var taken: UInt64 = 0
+        return { count in
+            for _ in 0..<count {
+                taken += 1
+                do {
+                    try store(Array(chunk.prefix(4096)), id, taken << 20, local)
+                    try local.takeSnapshot("tag\(taken)")
+                } catch { preconditionFailure("a snapshot failed: \(error)") }
+            }
+            return taken
+        }
+    }
+
+    private static func commitFile(_ id: NodeID, _ local: LocalSession) throws {
+        _ = try local.run { session throws(Interrupt) in try session.commitFile(id) }
+        try local.commit()
     }
 
     // MARK: Listings

@@ -3,6 +3,16 @@ enum ControlRequest: Codable, Sendable {
     case status(session: String)
     /// The session is served until the connection that asked ends.
     case join(Proxy.SessionOptions, Proxy.SharedSettings)
+    /// Something is done to a session while it is served.
+    case change(session: String, SessionChange)
+}
+
+/// What is done to a session as a whole.
+enum SessionChange: Codable, Sendable {
+    case takeSnapshot(tag: String)
+    case rollBack(tag: String)
+    /// - Parameter tag: of the snapshot that is cloned; nil for the session as it is now.
+    case clone(name: String, tag: String?)
 }
 
 /// What it answers: one line each. When a session that joined could not be made durable at its end, one
@@ -10,6 +20,9 @@ enum ControlRequest: Codable, Sendable {
 enum ControlAnswer: Codable, Sendable {
     case status(SessionStatus)
     case joined(Joined)
+    case done
+    /// The session is not served here.
+    case notServed
     /// What was asked cannot be done, or was not: why, and what to do.
     case refused(String)
 

@@ -40,13 +40,16 @@ enum ControlSocket {
 
     /// Asks the process that serves an image.
     /// - Returns: nil when nobody does.
-    static func ask(_ request: ControlRequest, imageDirectory: FilePath) throws -> ControlAnswer? {
+    /// - Parameter patience: seconds in which it must answer.
+    static func ask(
+        _ request: ControlRequest, imageDirectory: FilePath, patience: Int = 10
+    ) throws -> ControlAnswer? {
         guard let opened = try? OpenedDirectory(imageDirectory) else { return nil }
         let descriptor = socket(
             AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Errno(rawValue: errno) }
         defer { close(descriptor) }
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        var timeout = timeval(tv_sec: patience, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(
                 descriptor, SOL_SOCKET, option, &timeout, socklen_t(MemoryLayout<timeval>.size))
@@ -169,6 +172,14 @@ private final class ControlHandler: ChannelInboundHandler {
             }
             answer(.status(imageLoop.status(of: session)), on: channel)
         case .join(let options, let wanted): join(options, wanted, on: channel)
+        case .change(let name, let change):
+            guard let session = imageLoop.sessions[name] else {
+                answer(.notServed, on: channel)
+                return
+            }
+            imageLoop.carryOut(change, on: session) { error in
+                self.answer(error.map { .refused($0.message) } ?? .done, on: channel)
+            }
         }
     }
 
@@ -254,6 +265,9 @@ extension SessionStatus {
                 bytes: Bytes(fromMain: 0, toClient: 0, fromClient: 0, shadowStored: 0, cacheHit: 0),
                 changed: Changed(files: 0, blocks: 0), handles: 0,
                 main: [Main(server: stored.image, state: "unknown", lastError: nil)], events: [])
+        status.shadow = stored.shadow.map {
+            Main(server: "\($0.url) in \($0.directory)", state: "unknown", lastError: nil)
+        }
         status.state = "stopped"
         status.bytes.shadowStored = Int(stored.allocated)
         status.changed = Changed(files: Int(stored.files), blocks: Int(stored.blocks))

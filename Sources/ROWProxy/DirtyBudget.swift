@@ -31,7 +31,12 @@ final class DirtyBudget {
     private var dirtyBytes = 0
     private var isWritingOut = false
     private var waiting: [() -> Void] = []
-    private var files: [FileKey: SparseFile] = [:]
+    private var files: [FileKey: Open] = [:]
+
+    /// Only as long as the session has it open: a file that is removed takes no space from then on.
+    private struct Open {
+        weak var file: SparseFile?
+    }
 
     /// A file of one of the sessions.
     struct FileKey: Hashable {
@@ -61,8 +66,9 @@ final class DirtyBudget {
     /// - Parameter file: the file written to; asked for only when its pages may have to be written out.
     func wrote(_ count: Int, to key: FileKey, isDurable: Bool, file: () -> SparseFile?) {
         dirtyBytes += count
-        if !isDurable, files[key] == nil, files.count < Self.filesMaximum {
-            files[key] = file()
+        if !isDurable, files[key]?.file == nil {
+            if files.count >= Self.filesMaximum { files = files.filter { $1.file != nil } }
+            if files.count < Self.filesMaximum { files[key] = Open(file: file()) }
         }
         if dirtyBytes >= writeOutBytes { startWritingOut() }
     }
@@ -89,7 +95,7 @@ final class DirtyBudget {
     }
 
     private func writePages(then: @escaping () -> Void) {
-        let files = OpenFiles(list: Array(files.values))
+        let files = OpenFiles(list: files.values.compactMap(\.file))
         self.files = [:]
         let ended = NIOLoopBound(then, eventLoop: loop)
         pool.runIfActive(eventLoop: loop) {

@@ -99,7 +99,8 @@ public final class Membership: Sendable {
             case .joined(let joined):
                 return Membership(joined, channel, farewell.futureResult)
             case .refused(let message): throw StateError(.locked, message)
-            case .status: throw StateError(.io, "an answer to another question")
+            case .status, .done, .notServed:
+                throw StateError(.io, "an answer to another question")
             }
         } catch let error as StateError {
             channel.close(promise: nil)
@@ -175,4 +176,22 @@ extension Proxy {
     }
 
     private static let joinTimeout = Duration.seconds(10)
+}
+
+extension Proxy.Serving {
+    /// Where programs on this machine find a session.
+    public func url(of session: String) -> String {
+        let (host, port) =
+            switch self {
+            case .host(let proxy): (proxy.configuration.host, proxy.port)
+            case .guest(let membership): (membership.settings.host, membership.settings.port)
+            }
+        let name =
+            switch host {
+            case "0.0.0.0": "127.0.0.1"
+            case "::": "[::1]"
+            default: host.contains(":") ? "[\(host)]" : host
+            }
+        return "nfs://\(name):\(port)/\(session)?mountport=\(port)"
+    }
 }

@@ -1,13 +1,17 @@
 import Dispatch
 import Glibc
 
-/// Signals as events. From when it is made, they no longer end the process by themselves.
+/// Signals as events. From when it is made, they no longer end the process by themselves. A SIGHUP that
+/// whoever started this had it ignore (nohup) stays ignored.
 struct Signals {
     private let sources: [any DispatchSourceSignal]
 
     init(_ numbers: [Int32], _ handler: @escaping @Sendable () -> Void) {
-        sources = numbers.map { number in
-            signal(number, SIG_IGN)
+        sources = numbers.compactMap { number -> (any DispatchSourceSignal)? in
+            // As numbers: functions cannot be compared.
+            let earlier = unsafeBitCast(signal(number, SIG_IGN), to: Int.self)
+            let ignored = unsafeBitCast(SIG_IGN, to: Int.self)
+            if number == SIGHUP && earlier == ignored { return nil }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler(handler: handler)
             source.resume()

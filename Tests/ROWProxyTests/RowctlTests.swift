@@ -40,7 +40,9 @@ import Testing
         (["stat-session"], "<name>"), (["stat-session", "s", "--interval", "0"], "--interval"),
         (["stat-session", "s", "--interval", "x"], "--interval"),
         (["diff"], "<name>"), (["diff", "a", "b"], "b"), (["rm"], "<name>"),
-        (["rm", "s", "--force"], "--force"),
+        (["rm", "s", "--force"], "--force"), (["snapshot", "s"], "<tag>"),
+        (["rollback", "s"], "<tag>"), (["clone", "s"], "<new>"), (["commit", "s"], "<directory>"),
+        (["snapshots"], "<name>"), (["snapshots", "s", "--remove"], "--remove"),
     ])
     func wrongArgumentsAreExplainedInOneLine(arguments: [String], words: String) async throws {
         let result = try await Tool.result(
@@ -151,7 +153,8 @@ import Testing
         for arguments in [
             ["--help"], ["help", "serve"], ["--version"], ["serve", "--help"], ["help", "mount"],
             ["help", "umount"], ["help", "export"], ["help", "ls"], ["help", "stat-session"],
-            ["help", "diff"], ["help", "rm"],
+            ["help", "diff"], ["help", "rm"], ["help", "fsck"], ["help", "snapshot"],
+            ["help", "snapshots"], ["help", "rollback"], ["help", "clone"], ["help", "commit"],
         ] {
             let result = try await Tool.result(
                 of: ProjectPaths.builtProgram("rowctl"), arguments)

@@ -49,6 +49,8 @@ public final class ChildProcess: Sendable {
         ChildReaper.shared.remove(id)
     }
 
+    /// The file that takes its standard output.
+    public var outputPath: String { folder.path("output") }
     /// What it has written to its standard output so far.
     public var output: String { text("output") }
     /// What it has written to its standard error so far.

@@ -78,6 +78,12 @@ public final class FaultyTransport: Sendable {
         try await onLoop { $0.isSplitting = isSplitting }
     }
 
+    /// Whether new connections wait for a target that is away, and those that it ended end without a
+    /// farewell (RST): a client then comes back at once, where it would wait for seconds else.
+    public func setPatient(_ isPatient: Bool) async throws {
+        try await onLoop { $0.isPatient = isPatient }
+    }
+
     /// Inverts one byte of a half of each connection made from now on.
     /// - Parameter offset: which byte, counted from the start of the connection; nil for none.
     public func corrupt(_ direction: Direction, at offset: Int?) async throws {
@@ -103,6 +109,7 @@ private final class Relay {
     var isRefusing = false
     var isSplitting = false
     var isStalled = false
+    var isPatient = false
     var corruptOffsets: [FaultyTransport.Direction: Int] = [:]
     var connectionsAccepted = 0
     private var channels: [ObjectIdentifier: any Channel] = [:]
@@ -120,6 +127,12 @@ private final class Relay {
         try client.closeOnExec()
         try client.pipeline.syncOperations.addHandler(toServer)
         toClient.peer = client
+        connect(client, toServer, toClient)
+    }
+
+    private func connect(
+        _ client: any Channel, _ toServer: RelayHandler, _ toClient: RelayHandler
+    ) {
         let relay = NIOLoopBound((self, toServer, toClient), eventLoop: client.eventLoop)
         ClientBootstrap(group: client.eventLoop)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -137,6 +150,11 @@ private final class Relay {
                 case .success(let server):
                     toServer.peer = server
                     owner.carry([client, server])
+                case .failure where owner.isPatient && client.isActive:
+                    client.eventLoop.scheduleTask(in: .milliseconds(5)) {
+                        let (owner, toServer, toClient) = relay.value
+                        owner.connect(client, toServer, toClient)
+                    }
                 case .failure:
                     client.close(promise: nil)
                 }
@@ -144,13 +162,15 @@ private final class Relay {
     }
 
     func endAll(abortively: Bool) {
-        for channel in channels.values {
-            if abortively, let provider = channel as? any SocketOptionProvider {
-                // Closing with pending linger of zero seconds makes the system send RST.
-                _ = provider.setSoLinger(linger(l_onoff: 1, l_linger: 0))
-            }
-            channel.close(promise: nil)
+        for channel in channels.values { end(channel, abortively: abortively) }
+    }
+
+    func end(_ channel: any Channel, abortively: Bool) {
+        if abortively, let provider = channel as? any SocketOptionProvider {
+            // Closing with pending linger of zero seconds makes the system send RST.
+            _ = provider.setSoLinger(linger(l_onoff: 1, l_linger: 0))
         }
+        channel.close(promise: nil)
     }
 
     func setStalled(_ isStalled: Bool) {
@@ -207,7 +227,7 @@ private final class RelayHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         relay.closed(context.channel)
-        peer?.close(promise: nil)
+        if let peer { relay.end(peer, abortively: relay.isPatient) }
         peer = nil
     }
 

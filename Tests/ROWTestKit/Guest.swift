@@ -40,6 +40,17 @@ public struct Guest: Sendable {
         _ script: String, environment: [String: String] = [:], programs: [String] = [],
         files: [String] = [], disk: String? = nil, hostCommands: [String: HostCommand] = [:]
     ) async throws -> Result {
+        try await start(
+            script, environment: environment, programs: programs, files: files, disk: disk,
+            hostCommands: hostCommands
+        ).result()
+    }
+
+    /// The same, and does not wait for the script's end.
+    public func start(
+        _ script: String, environment: [String: String] = [:], programs: [String] = [],
+        files: [String] = [], disk: String? = nil, hostCommands: [String: HostCommand] = [:]
+    ) throws -> Running {
         _ = try Tool.find("qemu-system-x86_64")
         let folder = try TemporaryDirectory("rowfs-guest")
         let channel = try GuestChannel(path: folder.path("host"), commands: hostCommands)
@@ -52,10 +63,37 @@ public struct Guest: Sendable {
         arguments.append(try folder.file("script", script))
 
         let child = try ChildProcess(ProjectPaths.labScript("guest-run"), arguments)
-        let answering = Task { try await channel.serve() }
-        defer { answering.cancel() }
         // The first run of a machine downloads the kernel and builds the guest.
-        let status = try await child.exit(within: limit + .seconds(180))
-        return Result(exitCode: status.code, output: child.output, diagnostics: child.errors)
+        return Running(
+            child: child, folder: folder, answering: Task { try await channel.serve() },
+            limit: limit + .seconds(180))
+    }
+
+    /// A guest at work.
+    public final class Running: Sendable {
+        /// Its output is the script's.
+        public let child: ChildProcess
+        private let folder: TemporaryDirectory
+        private let answering: Task<Void, any Error>
+        private let limit: Duration
+
+        fileprivate init(
+            child: ChildProcess, folder: TemporaryDirectory, answering: Task<Void, any Error>,
+            limit: Duration
+        ) {
+            self.child = child
+            self.folder = folder
+            self.answering = answering
+            self.limit = limit
+        }
+
+        deinit { answering.cancel() }
+
+        /// Waits for the end of the script.
+        public func result() async throws -> Result {
+            let status = try await child.exit(within: limit)
+            return Result(
+                exitCode: status.code, output: child.output, diagnostics: child.errors)
+        }
     }
 }

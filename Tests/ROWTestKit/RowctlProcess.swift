@@ -8,17 +8,20 @@ public final class RowctlProcess: Sendable {
     public let export: NFSExport
     private let arguments: [String]
     private let environment: [String: String]
+    private let wrapper: [String]
     private let child: Mutex<ChildProcess>
 
     /// Starts `rowctl` with a verb that serves, and waits for its ready line.
     /// - Parameter arguments: from the verb on; without `--listen` it chooses a port itself.
+    /// - Parameter wrapper: a command that becomes the one behind it, such as `nohup`.
     /// - Throws: ``ToolFailure`` when it ends instead.
     public static func start(
-        _ arguments: [String], environment: [String: String] = [:]
+        _ arguments: [String], environment: [String: String] = [:], by wrapper: [String] = []
     ) async throws -> RowctlProcess {
-        let (child, export) = try await launch(arguments, environment: environment)
+        let (child, export) = try await launch(arguments, environment: environment, by: wrapper)
         return RowctlProcess(
-            export: export, arguments: arguments, environment: environment, child: child)
+            export: export, arguments: arguments, environment: environment, wrapper: wrapper,
+            child: child)
     }
 
     /// Runs a verb that ends.
@@ -29,11 +32,13 @@ public final class RowctlProcess: Sendable {
     }
 
     private init(
-        export: NFSExport, arguments: [String], environment: [String: String], child: ChildProcess
+        export: NFSExport, arguments: [String], environment: [String: String], wrapper: [String],
+        child: ChildProcess
     ) {
         self.export = export
         self.arguments = arguments
         self.environment = environment
+        self.wrapper = wrapper
         self.child = Mutex(child)
     }
 
@@ -45,6 +50,18 @@ public final class RowctlProcess: Sendable {
     @discardableResult
     public func terminate() async throws -> ExitStatus { try await current.terminate() }
 
+    /// Sends it signals, which it gets all at once.
+    /// - Returns: how it ended, which it must do.
+    public func end(by signals: [Int32]) async throws -> ExitStatus {
+        current.signal(SIGSTOP)
+        for signal in signals { current.signal(signal) }
+        current.signal(SIGCONT)
+        return try await current.exit(within: .seconds(20))
+    }
+
+    /// Sends it a signal.
+    public func signal(_ number: Int32) { current.signal(number) }
+
     /// Ends it by SIGKILL.
     public func kill() async throws { try await current.kill() }
 
@@ -53,7 +70,8 @@ public final class RowctlProcess: Sendable {
     public func restart() async throws {
         var again = arguments
         if !again.contains("--listen") { again += ["--listen", "127.0.0.1:\(export.port)"] }
-        let (fresh, place) = try await Self.launch(again, environment: environment)
+        let (fresh, place) = try await Self.launch(
+            again, environment: environment, by: wrapper)
         guard place == export else {
             let result = Tool.Result(
                 status: try await fresh.kill(), output: fresh.output, errors: "not where it was")
@@ -65,10 +83,11 @@ public final class RowctlProcess: Sendable {
     private var current: ChildProcess { child.withLock { $0 } }
 
     private static func launch(
-        _ arguments: [String], environment: [String: String]
+        _ arguments: [String], environment: [String: String], by wrapper: [String]
     ) async throws -> (ChildProcess, NFSExport) {
-        let program = try ProjectPaths.builtProgram("rowctl")
-        let child = try ChildProcess(program, arguments, environment: environment)
+        let words = wrapper + [try ProjectPaths.builtProgram("rowctl")] + arguments
+        let child = try ChildProcess(
+            words[0], Array(words.dropFirst()), environment: environment)
         let export = try await poll(for: "ready line of rowctl", within: .seconds(30)) {
             // Looked at before the output: what it wrote before its end is then all there.
             let running = child.isRunning

@@ -4,33 +4,33 @@ import SystemPackage
 extension RecordCheck {
     mutating func checkFiles() {
         for id in files.keys.sorted() {
-            if nodes[id]?.isRegular == true {
+            if nodes[id.node]?.isRegular == true {
                 checkFile(id)
             } else {
                 dropContent(id)
             }
         }
         for (id, node) in nodes.sorted(by: { $0.key < $1.key })
-        where node.flags.contains(.hasContent) && files[id] == nil {
+        where node.flags.contains(.hasContent) && !hasData(id) {
             replaceLostContent(id)
         }
     }
 
-    private mutating func dropContent(_ id: NodeID) {
+    private mutating func dropContent(_ id: LayerID) {
         report(
             .contentWithoutNode, id, "there is changed data of it, and it is no file",
             repair: "the data and what is recorded of it are moved aside")
         files[id] = nil
-        nodes[id]?.flags.remove(.hasContent)
-        if shadow.files[id] != nil { act(.moveAside(Self.shadowName(id))) }
+        nodes[id.node]?.flags.remove(.hasContent)
+        if shadow.files[id] != nil { act(.moveAside(FilePath(id.fileName))) }
     }
 
-    static func shadowName(_ id: NodeID) -> FilePath { FilePath(SessionStore.shadowName(id)) }
-
-    /// The map of a file is lost. All bytes of a file that the session made are its own; which bytes
-    /// of an image's file are, nobody can tell any more.
+    /// The map of a file is lost. All bytes of a file that the session made are its own, the newest
+    /// layer before the others; which bytes of an image's file are, nobody can tell any more.
     private mutating func replaceLostContent(_ id: NodeID) {
-        let length = shadow.files[id]
+        let newest = shadow.files.keys.filter { $0.node == id && $0.layer <= topLayer }.max()
+        let layer = newest ?? LayerID(node: id, layer: topLayer)
+        let length = shadow.files[layer]
         guard let node = nodes[id] else { return }
         var file = FileRecord()
         if id.isSessionMade {
@@ -51,21 +51,24 @@ extension RecordCheck {
             let below = image?.object(id)?.size ?? node.size
             file.content = FileRecord.Content(
                 mainValid: min(below, node.size), blocks: 0, allocated: 0)
-            if length != nil { act(.moveAside(Self.shadowName(id))) }
+            if length != nil { act(.moveAside(FilePath(layer.fileName))) }
         }
-        files[id] = file
+        files[layer] = file
     }
 
-    private mutating func checkFile(_ id: NodeID) {
-        guard var file = files[id], let node = nodes[id] else { return }
+    private mutating func checkFile(_ id: LayerID) {
+        guard var file = files[id], let node = nodes[id.node] else { return }
+        // What lies past the end in a frozen layer was cut off above it.
+        let isTop = id.layer == topLayer
         let length = shadow.files[id]
-        let mainValid = checkMainValid(id, file.content, size: node.size)
+        let mainValid = checkMainValid(id, file.content, size: isTop ? node.size : .max)
         var layout = FileLayout(blockSize: blockSize)
         layout.mainValid = mainValid
-        readPages(id, file, end: min(length ?? 0, node.size), &layout)
-        readPartial(id, file, end: min(length ?? 0, node.size), &layout)
-        checkCount(id, file.content, end: min(length ?? 0, node.size), &layout)
-        checkEnd(id, length, &layout)
+        let end = isTop ? min(length ?? 0, node.size) : length ?? 0
+        readPages(id, file, end: end, &layout)
+        readPartial(id, file, end: end, &layout)
+        checkCount(id, file.content, end: end, &layout)
+        if isTop { checkEnd(id, length, &layout) }
         checkLength(id, length, &layout)
         orderZeros(id, &layout)
         file.content = FileRecord.Content(
@@ -73,10 +76,11 @@ extension RecordCheck {
             allocated: file.content?.allocated ?? 0)
         (file.pages, file.partial) = (layout.pages, layout.blobs)
         files[id] = file
-        let size = nodes[id]?.size ?? 0
-        let end = size.roundedUp(to: blockSize)
+        guard isTop else { return }
+        let size = nodes[id.node]?.size ?? 0
+        let cut = size.roundedUp(to: blockSize)
         // Up to the block's end there are zeros that a write brought along.
-        if let length, length > end {
+        if let length, length > cut {
             report(
                 .shadowTooLong, id, "its shadow has \(length) bytes, \(length - size) past its end",
                 repair: "the shadow is cut: what was not recorded is not data", severity: .note)
@@ -85,11 +89,13 @@ extension RecordCheck {
     }
 
     private mutating func checkMainValid(
-        _ id: NodeID, _ content: FileRecord.Content?, size: UInt64
+        _ id: LayerID, _ content: FileRecord.Content?, size: UInt64
     ) -> UInt64 {
-        let below = id.isSessionMade ? 0 : image?.object(id)?.size
+        let isLowest = lowestLayers[id.node] == id.layer
+        let below =
+            !isLowest ? nil : id.node.isSessionMade ? 0 : image?.object(id.node)?.size
         guard let content else {
-            let valid = min(below ?? size, size)
+            let valid = min(below ?? size, size, LayerMap.sizeMaximum)
             report(
                 .contentMissing, id, "how much of the image's data shows is not on record",
                 repair: "it is taken to be \(valid) bytes")
@@ -107,7 +113,7 @@ extension RecordCheck {
     // MARK: Reading the map
 
     private mutating func readPages(
-        _ id: NodeID, _ file: FileRecord, end: UInt64, _ layout: inout FileLayout
+        _ id: LayerID, _ file: FileRecord, end: UInt64, _ layout: inout FileLayout
     ) {
         for (index, blob) in file.pages.sorted(by: { $0.key < $1.key }) {
             let isPossible = index <= BlockSet.page(of: LayerMap.sizeMaximum / blockSize - 1)
@@ -121,7 +127,7 @@ extension RecordCheck {
                 }
                 continue
             }
-            if isPossible, id.isSessionMade {
+            if isPossible, id.node.isSessionMade {
                 report(
                     .presenceDamaged, id, "presence page \(index) is damaged",
                     repair: "all that the shadow holds there is taken for the file's data")
@@ -137,7 +143,7 @@ extension RecordCheck {
     }
 
     private mutating func readPartial(
-        _ id: NodeID, _ file: FileRecord, end: UInt64, _ layout: inout FileLayout
+        _ id: LayerID, _ file: FileRecord, end: UInt64, _ layout: inout FileLayout
     ) {
         for (block, blob) in file.partial.sorted(by: { $0.key < $1.key }) {
             let isPossible = block < LayerMap.sizeMaximum / blockSize
@@ -156,7 +162,7 @@ extension RecordCheck {
             if isPossible, let ranges, !ranges.isEmpty {
                 report(.partialDamaged, id, what, repair: "the block is whole")
                 layout.present.insert(block..<(block + 1))
-            } else if isPossible, id.isSessionMade {
+            } else if isPossible, id.node.isSessionMade {
                 report(
                     .partialDamaged, id, what,
                     repair: "all that the shadow holds there is taken for the file's data")
@@ -175,14 +181,14 @@ extension RecordCheck {
 
     /// The count comes in one transaction with the map: where it is greater, a part of the map is lost.
     private mutating func checkCount(
-        _ id: NodeID, _ content: FileRecord.Content?, end: UInt64, _ layout: inout FileLayout
+        _ id: LayerID, _ content: FileRecord.Content?, end: UInt64, _ layout: inout FileLayout
     ) {
         let recorded = Int64(layout.storedBlocks)
         guard let content, content.blocks != recorded else { return }
         let problem = "\(content.blocks) blocks are counted, and \(recorded) recorded"
         if content.blocks < recorded {
             report(.wrongBlockCount, id, problem, repair: "the count is set")
-        } else if id.isSessionMade {
+        } else if id.node.isSessionMade {
             report(
                 .presenceDamaged, id, problem,
                 repair: "all that the shadow holds is taken for the file's data")
@@ -200,9 +206,9 @@ extension RecordCheck {
     /// Nothing is stored past a file's end. Where the shadow has what is recorded there, the size is
     /// what is wrong.
     private mutating func checkEnd(
-        _ id: NodeID, _ length: UInt64?, _ layout: inout FileLayout
+        _ id: LayerID, _ length: UInt64?, _ layout: inout FileLayout
     ) {
-        guard let size = nodes[id]?.size, let last = layout.lastBlock, last * blockSize >= size
+        guard let size = nodes[id.node]?.size, let last = layout.lastBlock, last * blockSize >= size
         else { return }
         let held = layout.stored(before: length ?? 0).filter { $0 * blockSize >= size }
         if let kept = held.last {
@@ -211,9 +217,9 @@ extension RecordCheck {
                 .presenceBeyondEnd, id,
                 "its size is \(size) bytes, and it has data up to byte \(end)",
                 repair: "its size becomes \(end) bytes")
-            nodes[id]?.size = end
+            nodes[id.node]?.size = end
         }
-        let rest = max(nodes[id]?.size ?? 0, size).roundedUp(to: blockSize) / blockSize
+        let rest = max(nodes[id.node]?.size ?? 0, size).roundedUp(to: blockSize) / blockSize
         guard let last = layout.lastBlock, last >= rest else { return }
         report(
             .presenceBeyondEnd, id,
@@ -224,14 +230,14 @@ extension RecordCheck {
 
     /// A shadow is at least as long as the start of its last block: it is cut to the file's size only.
     private mutating func checkLength(
-        _ id: NodeID, _ length: UInt64?, _ layout: inout FileLayout
+        _ id: LayerID, _ length: UInt64?, _ layout: inout FileLayout
     ) {
         guard let last = layout.lastBlock else { return }
         let held = length ?? 0
         let lost = layout.lost(from: held)
         guard last * blockSize >= held || !lost.isEmpty else { return }
         let text = lost.map { "\($0.lowerBound)..<\($0.upperBound)" }.joined(separator: ", ")
-        let shown = id.isSessionMade ? "zeros" : "the image's data or zeros"
+        let shown = id.node.isSessionMade ? "zeros" : "the image's data or zeros"
         report(
             length == nil ? .shadowMissing : .shadowTooShort, id,
             (length.map { "its shadow ends at byte \($0)" } ?? "its shadow is missing")
@@ -241,7 +247,7 @@ extension RecordCheck {
     }
 
     /// See ``LayerMap``: recorded bytes past `mainValid` come before those that nobody wrote.
-    private mutating func orderZeros(_ id: NodeID, _ layout: inout FileLayout) {
+    private mutating func orderZeros(_ id: LayerID, _ layout: inout FileLayout) {
         for gap in layout.fillZeros() {
             report(
                 .partialOutOfOrder, id,
@@ -255,10 +261,11 @@ extension RecordCheck {
 
     mutating func checkStrayFiles() {
         for (id, size) in shadow.files.sorted(by: { $0.key < $1.key }) where files[id] == nil {
-            let name = Self.shadowName(id)
+            let name = FilePath(id.fileName)
             guard !actions.contains(.moveAside(name)) else { continue }
             let next = records.meta("next_id")?.integer ?? 0
-            let isNew = next == 0 || id.isSessionMade && id.row >= next
+            let isNew =
+                next == 0 || id.node.isSessionMade && id.node.row >= next || id.layer > topLayer + 1
             report(
                 .shadowOrphan, "shadow/\(name)",
                 isNew

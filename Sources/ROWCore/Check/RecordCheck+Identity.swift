@@ -133,7 +133,7 @@ extension RecordCheck {
     private static let counterLeap: Int64 = 1 << 32
 
     mutating func checkCounters() {
-        let ids = Array(nodes.keys) + entries.values.map(\.child) + Array(shadow.files.keys)
+        let ids = Array(nodes.keys) + entries.values.map(\.child) + shadow.files.keys.map(\.node)
         checkCounter(
             "next_id", SessionStore.possibleIDs,
             above: ids.filter(\.isSessionMade).max()?.row ?? SessionStore.possibleIDs.lowerBound - 1

@@ -10,13 +10,13 @@ extension RecordCheck {
         let names = Dictionary(
             entries.filter { !$0.value.isWhiteout }.map { ($0.value.child, $0.key) }
         ) { min($0, $1) }
-        let lost = Set(files.keys).union(directories).union(names.keys).filter {
+        let lost = Set(lowestLayers.keys).union(directories).union(names.keys).filter {
             nodes[$0] == nil && $0.row > 0
         }
         for id in lost.sorted() {
             let kind: SessionFinding.Kind
             let problem: String
-            if files[id] != nil {
+            if hasData(id) {
                 kind = .contentWithoutNode
                 problem = "the row of this file, which has changed data, is lost"
             } else if directories.contains(id) {
@@ -35,7 +35,7 @@ extension RecordCheck {
                     kind, id, problem, repair: "a row is made, with root as its owner")
                 nodes[id] = NodeRecord(id: id, type: type, parent: names[id]?.directory ?? .root)
             }
-            if files[id] != nil, nodes[id]?.isRegular == true {
+            if hasData(id), nodes[id]?.isRegular == true {
                 nodes[id]?.flags.insert(.hasContent)
                 let size = recoveredSize(id)
                 nodes[id]?.size = size
@@ -48,15 +48,18 @@ extension RecordCheck {
     private func typeOfLost(_ id: NodeID, isDirectory: Bool) -> NFS3.FileType? {
         guard id.isSessionMade || id == .root else { return nil }
         if isDirectory { return .directory }
-        return files[id] != nil || shadow.files[id] != nil ? .regular : nil
+        return hasData(id) || shadow.has(id) ? .regular : nil
     }
 
     /// The end of what is stored of a file, or shows of the image.
     func recoveredSize(_ id: NodeID) -> UInt64 {
-        guard let file = files[id] else { return min(shadow.files[id] ?? 0, LayerMap.sizeMaximum) }
-        let shows = id.isSessionMade ? 0 : file.content?.mainValid ?? 0
+        let held = shadow.files.filter { $0.key.node == id }.values.max() ?? 0
+        let valid = files.filter { $0.key.node == id }.values.map { $0.content?.mainValid ?? 0 }
+        guard let shows = id.isSessionMade ? 0 : valid.min(), !valid.isEmpty else {
+            return min(held, LayerMap.sizeMaximum)
+        }
         let below = image?.object(id)?.size ?? shows
-        return min(max(min(shows, below), shadow.files[id] ?? 0), LayerMap.sizeMaximum)
+        return min(max(min(shows, below), held), LayerMap.sizeMaximum)
     }
 
     // MARK: Rows
@@ -82,7 +85,7 @@ extension RecordCheck {
     }
 
     private mutating func checkType(_ node: inout NodeRecord, hasNames: Bool) {
-        let hasData = files[node.id] != nil
+        let hasData = hasData(node.id)
         var type = node.fileType
         if !node.id.isSessionMade, let object = image?.object(node.id) {
             type = UInt32(exactly: object.type).flatMap(NFS3.FileType.init(rawValue:))
@@ -147,9 +150,9 @@ extension RecordCheck {
         if !node.isDirectory { right.subtract([.opaque, .hasDeltas]) }
         if !node.isRegular { right.remove(.hasContent) }
         if node.isDirectory, hasDeltas { right.insert(.hasDeltas) }
-        if node.isRegular, files[node.id] != nil { right.insert(.hasContent) }
+        if node.isRegular, hasData(node.id) { right.insert(.hasContent) }
         // What has data or names was not removed: both go in the transaction that removes it.
-        if hasDeltas || files[node.id] != nil { right.remove(.removed) }
+        if hasDeltas || hasData(node.id) { right.remove(.removed) }
         guard right != node.flags else { return }
         report(
             .badFlags, node.id, "its flags cannot be \(node.flags.rawValue)",

@@ -19,7 +19,12 @@ struct RecordCheck {
     private(set) var records: SessionRecords
     var nodes: [NodeID: NodeRecord] = [:]
     var entries: [EntryName: EntryRecord] = [:]
-    var files: [NodeID: FileRecord] = [:]
+    /// By file and layer.
+    var files: [LayerID: FileRecord] = [:]
+    /// The layer that takes writes; there is none above it.
+    var topLayer: Int64 = 0
+    /// The oldest layer of each file with changed data.
+    private(set) var lowestLayers: [NodeID: Int64] = [:]
     private(set) var actions: [ShadowAction] = []
     /// The file system's unit of redirection; 0 when it is not known.
     var blockSize: UInt64 = 0
@@ -85,6 +90,7 @@ struct RecordCheck {
     // MARK: Rows
 
     private mutating func readRows() {
+        findTopLayer()
         for row in records[.node].values {
             if let node = NodeRecord(row) { nodes[node.id] = node } else { refuse(.node, row) }
         }
@@ -124,24 +130,47 @@ struct RecordCheck {
                 }
             }
         }
+        for id in files.keys {
+            lowestLayers[id.node] = min(lowestLayers[id.node] ?? id.layer, id.layer)
+        }
         for table in SessionTable.allCases where table != .meta && table != .reply {
             records[table] = [:]
         }
         findings.sort { $0.object < $1.object }
     }
 
-    /// The file that a row is about, when it is of the one layer that there is.
-    private func fileRow(_ table: SessionTable, _ row: [Cell]) -> NodeID? {
-        guard let id = row[0].integer.map(NodeID.init(row:)), id.isPossible,
-            row[1].integer == SessionRow.topLayer
-        else { return nil }
-        return id
+    /// A layer that has a file and a row was there, whatever the record of the top one says.
+    private mutating func findTopLayer() {
+        let recorded = records.meta("layer")?.integer ?? 0
+        let found = records[.content].values.compactMap { row -> Int64? in
+            guard let id = row[0].integer.map(NodeID.init(row:)), let layer = row[1].integer,
+                shadow.files[LayerID(node: id, layer: layer)] != nil
+            else { return nil }
+            return layer
+        }.max()
+        topLayer = max(recorded, found ?? 0, 0)
+        guard recorded != topLayer else { return }
+        report(
+            .counterTooLow, "layer", "the top layer is to be \(recorded), and there is \(topLayer)",
+            repair: "it becomes \(topLayer)")
+        setMeta("layer", .integer(topLayer))
     }
+
+    /// The layer of a file that a row is about.
+    private func fileRow(_ table: SessionTable, _ row: [Cell]) -> LayerID? {
+        guard let id = row[0].integer.map(NodeID.init(row:)), id.isPossible,
+            let layer = row[1].integer, (0...topLayer).contains(layer)
+        else { return nil }
+        return LayerID(node: id, layer: layer)
+    }
+
+    /// Whether there is a record of changed data of an object.
+    func hasData(_ id: NodeID) -> Bool { lowestLayers[id] != nil }
 
     private mutating func refuse(_ table: SessionTable, _ row: [Cell]) {
         let isLayer =
-            table.columns[1] == "layer" && row[1].integer != nil
-            && row[1].integer != SessionRow.topLayer
+            table.columns[1] == "layer"
+            && row[1].integer.map { !(0...topLayer).contains($0) } == true
         report(
             isLayer ? .unknownLayer : .rowDamaged, "session.sqlite",
             (isLayer ? "a row is of a layer that there is none of" : "a row makes no sense")
@@ -159,9 +188,8 @@ struct RecordCheck {
                     .integer(entry.cookie),
                 ])
         }
-        let layer = Cell.integer(SessionRow.topLayer)
         for (id, file) in files {
-            let node = Cell.integer(id.row)
+            let (node, layer) = (Cell.integer(id.node.row), Cell.integer(id.layer))
             if let content = file.content {
                 records.put(
                     .content,

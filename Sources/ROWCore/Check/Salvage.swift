@@ -95,7 +95,7 @@ struct Salvage {
             }
         }
         for name in (try? ShadowFacts.names(in: shadow)) ?? [] {
-            SessionStore.node(ofShadow: name.string).map { _ = ids.insert($0.row) }
+            LayerID(fileName: name.string).map { _ = ids.insert($0.node.row) }
         }
         return ids
     }

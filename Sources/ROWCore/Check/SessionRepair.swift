@@ -41,7 +41,7 @@ struct SessionRepair {
     private func prepare(_ action: ShadowAction) throws(StateError) {
         switch action {
         case .copyAside(let id):
-            try lostAndFound.copy(FilePath("shadow/" + SessionStore.shadowName(id)))
+            try lostAndFound.copy(FilePath("shadow/" + id.fileName))
         case .moveAside(let name):
             try lostAndFound.move(FilePath("shadow").pushing(name))
         case .zero(let id, let range):
@@ -54,8 +54,9 @@ struct SessionRepair {
         }
     }
 
-    private func with(_ id: NodeID, _ body: (SparseFile) throws(Errno) -> Void) throws(StateError) {
-        let path = shadow.appending(SessionStore.shadowName(id))
+    private func with(_ id: LayerID, _ body: (SparseFile) throws(Errno) -> Void) throws(StateError)
+    {
+        let path = shadow.appending(id.fileName)
         do {
             try body(try SparseFile(path: path, create: false))
         } catch {

@@ -4,10 +4,31 @@ import SystemPackage
 
 /// What lies in a session's shadow directory.
 struct ShadowFacts {
-    /// Sizes in bytes of the files that hold changed data, by the node they belong to.
-    var files: [NodeID: UInt64] = [:]
+    /// Sizes in bytes of the files that hold changed data, by what they belong to.
+    var files: [LayerID: UInt64] = [:]
     /// Names that are not of the session's making.
     var foreign: [FilePath] = []
+    private var nodes: Set<NodeID> = []
+
+    /// Whether there is anything of an object.
+    func has(_ id: NodeID) -> Bool { nodes.contains(id) }
+
+    /// Takes for granted that everything on record is there, for a shadow that cannot be looked at.
+    mutating func assume(_ records: SessionRecords) {
+        let blockSize = UInt64(clamping: records.meta("block_size")?.integer ?? 0)
+        guard LayerMap.isValid(blockSize: blockSize) else { return }
+        var ends: [NodeID: UInt64] = [:]
+        for node in records[.node].values.compactMap(NodeRecord.init) {
+            ends[node.id] = min(node.size, LayerMap.sizeMaximum).roundedUp(to: blockSize)
+        }
+        for row in records[.content].values {
+            guard let node = row[0].integer.map(NodeID.init(row:)), let layer = row[1].integer,
+                let end = ends[node]
+            else { continue }
+            files[LayerID(node: node, layer: layer)] = end
+            nodes.insert(node)
+        }
+    }
 
     /// - Throws: the listing's error; a directory that is missing holds nothing.
     init(_ directory: FilePath) throws(Errno) {
@@ -17,8 +38,9 @@ struct ShadowFacts {
                 clinux_fstatat(AT_FDCWD, $0, AT_SYMLINK_NOFOLLOW, &stat)
             }
             guard code == 0 else { throw Errno(rawValue: -code) }
-            if let id = SessionStore.node(ofShadow: name.string), stat.type == S_IFREG {
+            if let id = LayerID(fileName: name.string), stat.type == S_IFREG {
                 files[id] = stat.size
+                nodes.insert(id.node)
             } else {
                 foreign.append(name)
             }
@@ -57,10 +79,10 @@ struct ShadowFacts {
 /// the last.
 enum ShadowAction: Equatable {
     /// Keeps a copy of the whole file, before some of its bytes go out of use.
-    case copyAside(NodeID)
+    case copyAside(LayerID)
     /// Moves a file out of the shadow.
     case moveAside(FilePath)
     /// Puts zeros where bytes read as zeros that nobody wrote.
-    case zero(NodeID, Range<UInt64>)
-    case cut(NodeID, to: UInt64)
+    case zero(LayerID, Range<UInt64>)
+    case cut(LayerID, to: UInt64)
 }

@@ -34,9 +34,7 @@ extension NFS3.Attributes {
     init?(_ row: RowStatement, from first: Int32, fsid: Int32?, fileid: Int32?, times: Int32) {
         func word(_ column: Int32) -> UInt32 { UInt32(truncatingIfNeeded: row.int(column)) }
         func time(_ column: Int32) -> NFS3.Time {
-            let value = UInt64(bitPattern: row.int(column))
-            return NFS3.Time(
-                seconds: UInt32(value >> 32), nanoseconds: UInt32(truncatingIfNeeded: value))
+            NFS3.Time(row: row.int(column))
         }
         guard let type = NFS3.FileType(rawValue: word(first)) else { return nil }
         self.init(
@@ -53,4 +51,9 @@ extension NFS3.Attributes {
 extension NFS3.Time {
     /// The time as SQLite stores it: seconds in the upper 32 bits, nanoseconds in the lower.
     var row: Int64 { Int64(bitPattern: UInt64(seconds) << 32 | UInt64(nanoseconds)) }
+
+    init(row: Int64) {
+        let value = UInt64(bitPattern: row)
+        self.init(seconds: UInt32(value >> 32), nanoseconds: UInt32(truncatingIfNeeded: value))
+    }
 }

@@ -94,19 +94,19 @@ private struct ImagePieces {
             let start = Int(range.lowerBound - plan.range.lowerBound)
             return start..<(start + range.count)
         }
-        let (runs, shadow) = plan.source.runs(of: plan.range)
-        for run in runs {
+        for run in plan.source.runs(of: plan.range) {
             switch run.source {
             case .zeros: break
-            case .below:
+            // This opens no session whose data is at a server.
+            case .remote: throw .status(.serverFault)
+            case .main:
                 guard let piece = pieces.first(where: { contains($0.range, run.range) }),
                     file == id
                 else { return .missing(id, run.range) }
                 let start = Int(run.range.lowerBound - piece.range.lowerBound)
                 bytes.replaceSubrange(
                     place(run.range), with: piece.bytes[start..<(start + run.range.count)])
-            case .here:
-                guard let shadow else { throw .status(.serverFault) }
+            case .shadow(let shadow, _):
                 do throws(Errno) {
                     try bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
                         try shadow.read(
@@ -131,15 +131,11 @@ private struct ImagePieces {
 
 extension SessionState.ReadSource {
     /// The same as runs.
-    fileprivate func runs(
-        of range: Range<UInt64>
-    ) -> (runs: [LayerMap.Run], shadow: SparseFile?) {
+    fileprivate func runs(of range: Range<UInt64>) -> [SessionState.ReadRun] {
         switch self {
-        case .nothing: ([], nil)
-        case .shadow(let file): ([LayerMap.Run(source: .here, range: range)], file)
-        case .main: ([LayerMap.Run(source: .below, range: range)], nil)
-        case .zeros: ([LayerMap.Run(source: .zeros, range: range)], nil)
-        case .mixed(let runs, let file): (runs, file)
+        case .nothing: []
+        case .one(let source): [SessionState.ReadRun(source: source, range: range)]
+        case .mixed(let runs): runs
         }
     }
 }

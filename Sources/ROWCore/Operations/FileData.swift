@@ -7,14 +7,25 @@ extension SessionState {
     public enum ReadSource {
         /// Nothing: the range lies at or past the end.
         case nothing
-        /// All from the shadow.
-        case shadow(SparseFile)
-        /// All from main.
-        case main
-        /// All zero.
-        case zeros
+        case one(ByteSource)
         /// Several runs, in order, that cover the range.
-        case mixed([LayerMap.Run], SparseFile?)
+        case mixed([ReadRun])
+    }
+
+    /// Where one byte comes from, at the same offset.
+    public enum ByteSource {
+        /// A sparse file in the shadow; the layer's number tells it from the file's other ones.
+        case shadow(SparseFile, layer: Int64)
+        /// A sparse file at the shadow server.
+        case remote(LayerID)
+        case main
+        case zeros
+    }
+
+    /// Bytes that all come from one source.
+    public struct ReadRun {
+        public let source: ByteSource
+        public let range: Range<UInt64>
     }
 
     public struct ReadPlan {
@@ -47,23 +58,57 @@ extension SessionState {
             attributes: node.attributes)
     }
 
-    private func source(_ node: Node, of map: LayerMap.Source) throws(Interrupt) -> ReadSource {
-        switch map {
-        case .here: .shadow(try shadow(node))
-        case .below: .main
-        case .zeros: .zeros
+    private func source(of node: Node, _ range: Range<UInt64>) throws(Interrupt) -> ReadSource {
+        guard let content = node.content else {
+            return .one(node.id.isSessionMade ? .zeros : .main)
+        }
+        // Down the layers for as long as the range lies in one piece.
+        var layer = content.top
+        var depth = 0
+        while true {
+            switch layer.map.singleSource(of: range) {
+            case .here: return .one(try stored(node, layer, range))
+            case .zeros: return .one(.zeros)
+            case .below where depth < content.frozen.count:
+                layer = content.frozen[depth]
+                depth += 1
+            case .below: return .one(node.id.isSessionMade ? .zeros : .main)
+            case nil: return .mixed(try runs(of: node, content.layers[depth...], range))
+            }
         }
     }
 
-    private func source(of node: Node, _ range: Range<UInt64>) throws(Interrupt) -> ReadSource {
-        guard let content = node.content else { return node.id.isSessionMade ? .zeros : .main }
-        if let single = content.map.singleSource(of: range) {
-            return try source(node, of: single)
+    /// What the layers, newest first, show of a range.
+    private func runs(
+        of node: Node, _ layers: ArraySlice<FileLayer>, _ range: Range<UInt64>
+    ) throws(Interrupt) -> [ReadRun] {
+        guard let layer = layers.first else {
+            return [ReadRun(source: node.id.isSessionMade ? .zeros : .main, range: range)]
         }
-        var runs: [LayerMap.Run] = []
-        content.map.forEachRun(in: range) { runs.append($0) }
-        let needsFile = runs.contains { $0.source == .here }
-        return .mixed(runs, needsFile ? try shadow(node) : nil)
+        var pieces: [LayerMap.Run] = []
+        layer.map.forEachRun(in: range) { pieces.append($0) }
+        var runs: [ReadRun] = []
+        for piece in pieces {
+            switch piece.source {
+            case .zeros: runs.append(ReadRun(source: .zeros, range: piece.range))
+            case .below: runs += try self.runs(of: node, layers.dropFirst(), piece.range)
+            case .here:
+                let source = try stored(node, layer, piece.range)
+                runs.append(ReadRun(source: source, range: piece.range))
+            }
+        }
+        return runs
+    }
+
+    /// Where a layer has its bytes.
+    private func stored(
+        _ node: Node, _ layer: FileLayer, _ range: Range<UInt64>
+    ) throws(Interrupt) -> ByteSource {
+        if let files = remoteFiles {
+            let id = LayerID(node: node.id, layer: layer.number)
+            return .remote(try remoteSource(id, range, files))
+        }
+        return .shadow(try shadow(node, layer), layer: layer.number)
     }
 
     /// WRITE (RFC 1813 §3.3.7): the bytes go into the shadow, and never anything is read from main.
@@ -72,19 +117,35 @@ extension SessionState {
         _ id: NodeID, offset: UInt64, data: UnsafeRawBufferPointer, stable: NFS3.Stability,
         _ credential: Credential
     ) throws(Interrupt) -> NFS3.WCCData {
+        let (node, range) = try writable(id, offset: offset, count: data.count, credential)
+        if !data.isEmpty { try redirect(node, data, range) }
+        return wrote(node, upTo: range.isEmpty ? 0 : range.upperBound, stable: stable, credential)
+    }
+
+    /// The file that may be written to now, and where.
+    func writable(
+        _ id: NodeID, offset: UInt64, count: Int, _ credential: Credential
+    ) throws(Interrupt) -> (Node, Range<UInt64>) {
         try refuseReadOnly()
         let node = try node(id)
         try checkRegular(node)
         guard PermissionRules.allowsWrite(node.attributes, credential) else {
             throw .status(.acces)
         }
-        let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
         guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
         try checkNoCutPending(node)
         try refuseWhenFull()
+        return (node, offset..<end)
+    }
+
+    /// Marks a write whose bytes are in the shadow.
+    /// - Parameter end: of what was written; 0 for nothing.
+    func wrote(
+        _ node: Node, upTo end: UInt64, stable: NFS3.Stability, _ credential: Credential
+    ) -> NFS3.WCCData {
         let before = NFS3.WCCAttributes(node.attributes)
-        if !data.isEmpty {
-            try redirect(node, data, offset..<end)
+        if end > 0 {
             let time = now()
             node.attributes.size = max(node.attributes.size, end)
             node.attributes.mode = PermissionRules.strippingSetID(node.attributes, credential)
@@ -100,20 +161,21 @@ extension SessionState {
         _ node: Node, _ data: UnsafeRawBufferPointer, _ range: Range<UInt64>
     ) throws(Interrupt) {
         let content = ensureContent(node)
-        let file = try shadow(node)
+        let file = try shadow(node, content.top)
         do {
-            try file.write(data, at: range.lowerBound, zeros: content.map.zeroFill(for: range))
+            try file.write(data, at: range.lowerBound, zeros: content.top.map.zeroFill(for: range))
         } catch {
             onEvent("writing to the shadow of \(node.id) failed: \(error)")
             throw .status(NFS3.Status(ofShadow: error))
         }
         shadowCalls.writes += 1
-        content.map.wrote(range)
+        content.top.map.wrote(range)
         markDirty(node, content)
     }
 
-    private func markDirty(_ node: Node, _ content: FileContent) {
+    func markDirty(_ node: Node, _ content: FileContent) {
         content.isDirty = true
+        content.top.isRecorded = true
         dirtyFiles.insert(node.id)
     }
 
@@ -130,10 +192,14 @@ extension SessionState {
     /// shows zeros, never main's old bytes.
     func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
         try checkNoCutPending(node)
+        try checkShadowIdle(node)
         let content = ensureContent(node)
         if size < node.attributes.size {
-            if content.map.storedBlocks > 0 || content.file != nil { cutLater(node, content) }
-            content.map.truncate(to: size)
+            let top = content.top
+            if top.map.storedBlocks > 0 || top.file != nil || top.remote.isOpen {
+                cutLater(node, content)
+            }
+            content.top.map.truncate(to: size)
             markDirty(node, content)
         }
         node.attributes.size = size
@@ -147,11 +213,16 @@ extension SessionState {
     /// was to be. Until then nothing is written past the new end.
     private func cutLater(_ node: Node, _ content: FileContent) {
         content.isCutPending = true
+        let layer = content.top
         batch.afterwards.append { [unowned self] in
+            if let files = remoteFiles, node.content === content {
+                cutRemote(node, content, files)
+                return
+            }
             content.isCutPending = false
             guard node.content === content else { return }
             do {
-                let file = try shadowFile(node)
+                let file = try shadowFile(node, layer)
                 if try file.size > node.attributes.size {
                     try file.truncate(to: node.attributes.size)
                 }
@@ -164,14 +235,17 @@ extension SessionState {
     }
 
     private func checkNoCutPending(_ node: Node) throws(Interrupt) {
-        if node.content?.isCutPending == true { throw .wait }
+        guard node.content?.isCutPending == true else { return }
+        // Before the transaction it is waited for, then the server.
+        try checkShadowIdle(node)
+        throw .wait
     }
 
     func ensureContent(_ node: Node) -> FileContent {
         if let content = node.content { return content }
         let mainValid = node.id.isSessionMade ? 0 : node.attributes.size
-        let content = FileContent(
-            map: LayerMap(blockSize: store.identity.blockSize, mainValid: mainValid))
+        let map = LayerMap(blockSize: store.identity.blockSize, mainValid: mainValid)
+        let content = FileContent(top: FileLayer(number: topLayer, map: map))
         node.content = content
         node.flags.insert(.hasContent)
         // Whatever becomes of the operation: a row that says so needs the map's beside it.
@@ -179,35 +253,39 @@ extension SessionState {
         return content
     }
 
-    private func shadow(_ node: Node) throws(Interrupt) -> SparseFile {
+    private func shadow(_ node: Node, _ layer: FileLayer) throws(Interrupt) -> SparseFile {
         do {
-            return try shadowFile(node)
+            return try shadowFile(node, layer)
         } catch {
             onEvent("opening the shadow of \(node.id) failed: \(error)")
             throw .status(NFS3.Status(ofShadow: error))
         }
     }
 
-    /// The sparse file with a node's changed data, made when there is none. It is never longer than
-    /// the size on record: what a lost cut or write left past that is cut off.
-    func shadowFile(_ node: Node) throws(Errno) -> SparseFile {
-        let content = ensureContent(node)
-        if let file = content.file { return file }
-        let (file, isNew) = try store.openShadow(node.id)
+    /// The sparse file of a layer of a node's data. That of the top layer is made when there is none,
+    /// and is never longer than the size on record: what a lost cut or write left past that is cut off.
+    func shadowFile(_ node: Node, _ layer: FileLayer) throws(Errno) -> SparseFile {
+        if let file = layer.file { return file }
+        let isTop = layer === node.content?.top
+        let (file, isNew) = try store.openShadow(
+            LayerID(node: node.id, layer: layer.number), create: isTop)
         if isNew { shadowCalls.creates += 1 }
-        if !content.isCutPending, try file.size > node.attributes.size {
+        if isTop, node.content?.isCutPending == false, try file.size > node.attributes.size {
             try file.truncate(to: node.attributes.size)
         }
-        content.file = file
-        openFiles.opened(content)
+        layer.file = file
+        openFiles.opened(layer)
         return file
     }
 
     /// Bytes that a plain copy of the file would take up, roughly: what still shows of main and
     /// what is stored.
     private func updateUsed(_ node: Node) {
-        guard let map = node.content?.map else { return }
-        let stored = UInt64(map.storedBlocks) * map.blockSize
+        guard let content = node.content else { return }
+        let blocks = content.frozen.reduce(content.top.map.storedBlocks) {
+            $0 + $1.map.storedBlocks
+        }
+        let stored = UInt64(blocks) * content.top.map.blockSize
         let rounded = (node.attributes.size &+ 511) & ~511
         node.attributes.used = min(max(node.attributes.used, stored), rounded)
     }
@@ -220,16 +298,21 @@ extension SessionState {
 
     /// The file is gone: its shadow goes once the transaction that says so is committed.
     func dropContent(_ node: Node) {
-        guard node.content != nil || node.flags.contains(.hasContent) else { return }
-        node.content?.isDirty = false
+        guard let content = node.content else { return }
+        content.isDirty = false
         // Closed, so that the space is free as soon as the name is gone.
-        node.content?.file = nil
+        for layer in content.layers { layer.file = nil }
         node.content = nil
         node.flags.remove(.hasContent)
         dirtyFiles.remove(node.id)
         batch.rows.append(.removeContent(node.id))
         shadowCalls.removes += 1
-        let path = store.shadowPath(node.id)
-        batch.afterwards.append { Storage.remove(path) }
+        let layers = content.layers.map { LayerID(node: node.id, layer: $0.number) }
+        if let files = remoteFiles {
+            batch.afterwards.append { for layer in layers { files.remove(layer) } }
+            return
+        }
+        let paths = layers.map { store.shadowPath($0) }
+        batch.afterwards.append { for path in paths { Storage.remove(path) } }
     }
 }

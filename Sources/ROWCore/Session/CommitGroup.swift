@@ -1,3 +1,4 @@
+import GRDB
 public import NFSProtocol
 public import SystemPackage
 
@@ -14,6 +15,10 @@ struct CommitBatch {
     var waiters: [(NFS3.Status?) -> Void] = []
     /// Work for after the transaction, before the waiters hear of it.
     var afterwards: [() -> Void] = []
+    /// The top layer until this batch, when it begins a new one.
+    var previousTopLayer: Int64?
+    /// Bytes that files at a shadow server take up.
+    var allocated: [LayerID: Int64] = [:]
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -52,23 +57,34 @@ extension SessionState {
         touch(node)
     }
 
-    private func seal() {
+    /// - Parameter then: runs on the writer's thread when the transaction is done.
+    func seal(then copy: @escaping @Sendable (GRDB.Database) -> Void = { _ in }) {
         var sealed = batch
         batch = CommitBatch()
         batch.number = sealed.number + 1
         // Every write so far has ended (they run on the loop), so a sync that begins now covers the
         // presence that is taken here.
-        var syncs: [(id: NodeID, file: SparseFile)] = []
+        var syncs: [(id: LayerID, file: SparseFile)] = []
         var failure: Errno?
+        var remote: [LayerID] = []
         for (id, node) in sealed.nodes {
             guard let content = node.content, content.isDirty else { continue }
-            if content.file != nil || content.map.storedBlocks > 0 {
-                do { syncs.append((id, try shadowFile(node))) } catch { failure = error }
+            let layer = content.top
+            let layerID = LayerID(node: id, layer: layer.number)
+            if remoteFiles != nil {
+                remote.append(layerID)
+                sealed.allocated[layerID] =
+                    layer.remote.allocatedBytes
+                    ?? Int64(clamping: UInt64(layer.map.storedBlocks) * layer.map.blockSize)
+            } else if layer.file != nil || layer.map.storedBlocks > 0 {
+                do { syncs.append((layerID, try shadowFile(node, layer))) } catch {
+                    failure = error
+                }
             }
             content.isDirty = false
             dirtyFiles.remove(id)
             sealed.rows.append(
-                .content(id, content.map.takeChanges(), blocks: content.map.storedBlocks))
+                .content(layerID, layer.map.takeChanges(), blocks: layer.map.storedBlocks))
         }
         for (id, node) in sealed.nodes {
             sealed.rows.append(
@@ -77,21 +93,30 @@ extension SessionState {
         }
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
-        send(sealed, syncs, failure)
+        inFlight = sealed
+        guard let files = remoteFiles else { return send(sealed, syncs, failure, copy) }
+        commitRemote(remote, files) { [self] failure in
+            if let failure {
+                finish(failure)
+            } else if let inFlight {
+                send(inFlight, [], nil, copy)
+            }
+        }
     }
 
     /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
     private func send(
-        _ sealed: CommitBatch, _ syncs: [(id: NodeID, file: SparseFile)], _ failure: Errno?
+        _ sealed: CommitBatch, _ syncs: [(id: LayerID, file: SparseFile)], _ failure: Errno?,
+        _ copy: @escaping @Sendable (GRDB.Database) -> Void
     ) {
         let rows = sealed.rows
+        let known = sealed.allocated
         let isDurable = isDurable
         let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
         store.hasNewFiles = false
         // The writer's thread only syncs these files and asks their size, which any thread may.
         let files = Confined(value: syncs)
         let back = Confined(value: self)
-        inFlight = sealed
         store.writer.commit(
             before: {
                 if let failure { throw failure }
@@ -100,11 +125,23 @@ extension SessionState {
                 try newFilesIn?.sync()
             },
             { db in
-                var allocated: [NodeID: Int64] = [:]
+                var allocated = known
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
-            },
-            then: { error in back.value.finish(error) })
+            }, after: copy,
+            then: { error in
+                let session = back.value
+                // Whoever frees space is not refused because there is none: once more with that of the
+                // ballast.
+                if let error, isDiskFull(error), !session.ballast.isSpent,
+                    let sealed = session.inFlight
+                {
+                    session.ballast.spend()
+                    session.send(sealed, files.value, failure, copy)
+                } else {
+                    session.finish(error)
+                }
+            })
     }
 
     private func finish(_ error: (any Error)?) {
@@ -114,8 +151,11 @@ extension SessionState {
         if let error {
             onEvent("commit failed: \(error)")
             let status = Self.status(of: error)
-            if status == .nospc { ballast.spend() }
-            reload(failing: sealed, with: status)
+            // What a shadow server has no room for does not need any here.
+            if status == .nospc, !(error is ShadowFailure) { ballast.spend() }
+            if let previous = sealed.previousTopLayer { topLayer = previous }
+            forgetAll(failing: sealed, with: status)
+            startNext()
             return
         }
         if ballast.isSpent { ballast.restore() }
@@ -124,9 +164,9 @@ extension SessionState {
             pendingDeltas[key] = nil
         }
         for work in sealed.afterwards { work() }
-        if !batch.isEmpty {
-            seal()
-        } else {
+        if remoteFiles?.hasLostWrites == true { forgetAll(failing: CommitBatch(), with: .jukebox) }
+        startNext()
+        if inFlight == nil {
             let waiters = batch.waiters
             batch.waiters = []
             for waiter in waiters { waiter(nil) }
@@ -134,9 +174,9 @@ extension SessionState {
         for waiter in sealed.waiters { waiter(nil) }
     }
 
-    /// After a failed commit disk is right and memory is not: forget memory, as a crash would, and
+    /// Disk is right and memory is not, as after a failed commit: forget memory, as a crash would, and
     /// let clients send again what they were not told is safe.
-    private func reload(failing sealed: CommitBatch, with status: NFS3.Status) {
+    func forgetAll(failing sealed: CommitBatch, with status: NFS3.Status) {
         let waiters = sealed.waiters + batch.waiters
         let number = batch.number
         batch = CommitBatch()
@@ -149,7 +189,9 @@ extension SessionState {
         forgetReservations()
         store.hasNewFiles = true
         writeVerifier = UInt64.random(in: .min ... .max)
+        remoteFiles?.forgetUnstable()
         for waiter in waiters { waiter(status) }
+        remoteFiles?.wakeAll()
     }
 
     private func row(of node: Node) -> SessionRow.NodeRow {
@@ -163,6 +205,7 @@ extension SessionState {
 
     private static func status(of error: any Error) -> NFS3.Status {
         if let code = error as? Errno { return NFS3.Status(ofShadow: code) }
+        if let failure = error as? ShadowFailure { return failure.status }
         return isDiskFull(error) ? .nospc : .io
     }
 }

@@ -29,7 +29,7 @@ struct NodeTable {
             if node.isReferenced {
                 node.isReferenced = false
                 hand += 1
-            } else if node.dirtyCommit > committed || node.content?.isDirty == true {
+            } else if node.dirtyCommit > committed || node.content?.isPinned == true {
                 hand += 1
             } else {
                 byID[node.id] = nil
@@ -38,6 +38,8 @@ struct NodeTable {
             }
         }
     }
+
+    func forEach(_ body: (Node) -> Void) { ring.forEach(body) }
 
     /// Forgets everything; disk is what counts.
     mutating func removeAll() {
@@ -50,21 +52,21 @@ struct NodeTable {
 /// The shadow files that are open, within a limit on descriptors; the least recently opened are closed
 /// first.
 struct OpenFiles {
-    private var queue: [FileContent] = []
+    private var queue: [FileLayer] = []
     var limit = 256
 
-    mutating func opened(_ content: FileContent) { queue.append(content) }
+    mutating func opened(_ layer: FileLayer) { queue.append(layer) }
 
     mutating func trim() {
         guard queue.count > limit else { return }
         // Half at once, so that the array is not shifted for every file. An operation or a commit that
         // still uses a file holds its own reference.
-        for content in queue.prefix(limit / 2) { content.file = nil }
+        for layer in queue.prefix(limit / 2) { layer.file = nil }
         queue.removeFirst(limit / 2)
     }
 
     mutating func removeAll() {
-        for content in queue { content.file = nil }
+        for layer in queue { layer.file = nil }
         queue.removeAll()
     }
 }

@@ -10,7 +10,7 @@ enum SessionRow: Sendable {
     case delta(directory: NodeID, name: [UInt8], child: NodeID?, cookie: UInt64)
     case removeDelta(directory: NodeID, name: [UInt8])
     case removeDeltas(directory: NodeID)
-    case content(NodeID, LayerMap.Changes, blocks: Int)
+    case content(LayerID, LayerMap.Changes, blocks: Int)
     case removeContent(NodeID)
     case meta(String, Int64)
     case reply(StoredReply)
@@ -27,10 +27,7 @@ enum SessionRow: Sendable {
         var attributes: NFS3.Attributes
     }
 
-    /// The layer that takes writes; snapshots put others below it.
-    static let topLayer: Int64 = 0
-
-    func apply(to db: GRDB.Database, allocated: [NodeID: Int64]) throws {
+    func apply(to db: GRDB.Database, allocated: [LayerID: Int64]) throws {
         func run(_ sql: String, _ arguments: StatementArguments) throws {
             try db.cachedStatement(sql: sql).execute(arguments: arguments)
         }
@@ -79,10 +76,10 @@ enum SessionRow: Sendable {
     }
 
     private func applyContent(
-        _ id: NodeID, _ changes: LayerMap.Changes, _ blocks: Int, _ allocated: Int64,
+        _ layerID: LayerID, _ changes: LayerMap.Changes, _ blocks: Int, _ allocated: Int64,
         _ run: (String, StatementArguments) throws -> Void
     ) throws {
-        let layer = Self.topLayer
+        let (id, layer) = (layerID.node, layerID.layer)
         try run(
             """
             INSERT OR REPLACE INTO content (node, layer, main_valid, blocks, allocated)

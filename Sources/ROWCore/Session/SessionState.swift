@@ -41,11 +41,14 @@ public final class SessionState {
     }
 
     let store: SessionStore
+    let place: ShadowPlace
     var nodes = NodeTable()
     var openFiles = OpenFiles()
     var batch = CommitBatch()
     /// The batch that the writer has now.
     var inFlight: CommitBatch?
+    /// What waits for the writer to have nothing.
+    var betweenCommits: [BetweenCommits] = []
     /// The number of the last batch that was committed.
     var committed: UInt64 = 0
     /// Changed names whose rows are not committed.
@@ -53,6 +56,10 @@ public final class SessionState {
     /// Files with writes that no batch has taken up yet.
     var dirtyFiles: Set<NodeID> = []
     var ballast: Ballast
+    /// The number of the layer that takes writes.
+    var topLayer: Int64
+    /// No object has an earlier ctime: a rollback takes back what changed, not that it did.
+    var ctimeFloor: NFS3.Time
     var nextID: UInt64
     var nextCookie: UInt64
     private var reservedID: UInt64
@@ -71,38 +78,50 @@ public final class SessionState {
     /// - Parameter blockSize: bytes, a power of two; only a new session takes it.
     /// - Parameter isDurable: strict durability; otherwise changes survive the end of the process but
     ///   not a power failure.
+    /// - Parameter shadow: the server that keeps the sparse files; nil for the session's own directory. A
+    ///   session that has data stays where that is. Call ``tidyShadowServer(then:)`` before anything else.
     public init(
         name: String, directory: FilePath, image: ImageStore, blockSize: UInt64 = 4096,
-        isDurable: Bool = true, isReadOnly: Bool = false, loop: @escaping LoopExecutor,
-        clock: @escaping () -> NFS3.Time = NFS3.Time.now
+        isDurable: Bool = true, isReadOnly: Bool = false, shadow: (any ShadowServer)? = nil,
+        loop: @escaping LoopExecutor, clock: @escaping () -> NFS3.Time = NFS3.Time.now
     ) throws(StateError) {
         self.name = name
         self.image = image
         self.isReadOnly = isReadOnly
         self.isDurable = isDurable
         self.clock = clock
+        Self.makeRoom(in: directory)
         store = try SessionStore(
             directory: directory, name: name, image: image, blockSize: blockSize,
             isDurable: isDurable, loop: loop)
+        place = shadow.map { .server(RemoteFiles($0)) } ?? .directory
+        do { try store.settle(on: shadow) } catch {
+            store.close()
+            throw error
+        }
         ballast = Ballast(in: directory)
         notices = store.notices
         let identity = store.identity
         handles = HandleKey(secret: identity.secret, tag: identity.tag)
         fsid = identity.fsid
+        topLayer = identity.topLayer
+        ctimeFloor = identity.ctimeFloor
         nextID = identity.nextID
         nextCookie = identity.nextCookie
         reservedID = identity.nextID
         reservedCookie = identity.nextCookie
         lostPaths = identity.lost.keys.sorted { $0.count < $1.count }
         if lostPaths.isEmpty {
-            do { try store.adopt(image) } catch {
-                throw StateError(.io, "cannot write to the session \(name): \(error)")
-            }
+            try adopt()
         } else {
             image.reserve(identity.lost)
         }
         store.reader.onError = { [weak self] in self?.onEvent("session database: \($0)") }
     }
+
+    /// Gives up what a session holds back for a full disk, should that be full: to be called before its
+    /// image is opened, which takes space as well.
+    public static func makeRoom(in directory: FilePath) { Ballast.makeRoom(in: directory) }
 
     // MARK: A lost image database
 
@@ -125,7 +144,19 @@ public final class SessionState {
     /// All of ``lostPaths`` have been recovered.
     public func recovered() throws(StateError) {
         lostPaths = []
-        do { try store.adopt(image) } catch {
+        try adopt()
+    }
+
+    /// Like every commit it gets the ballast's space when there is no other.
+    private func adopt() throws(StateError) {
+        do {
+            do {
+                try store.adopt(image)
+            } catch  where isDiskFull(error) && !ballast.isSpent {
+                ballast.spend()
+                try store.adopt(image)
+            }
+        } catch {
             throw StateError(.io, "cannot write to the session \(name): \(error)")
         }
     }
@@ -191,9 +222,10 @@ public final class SessionState {
             node.verifier = stored.verifier
             node.target = stored.target
             if node.flags.contains(.hasContent) {
-                let content = try store.content(of: id)
+                let size = node.attributes.size
+                let content = try store.content(of: id, size: size, top: topLayer)
                 // The shadow would be cut to the size, with what is recorded past it.
-                guard !content.map.stores(from: node.attributes.size) else {
+                guard !content.top.map.stores(from: size) else {
                     onEvent("\(id) has data past its end: check the session with `rowctl fsck`")
                     throw .status(.io)
                 }
@@ -216,6 +248,7 @@ public final class SessionState {
         attributes.fsid = fsid
         attributes.fileid = id.rawValue
         attributes.mode &= 0o7777
+        attributes.ctime = max(attributes.ctime, ctimeFloor)
         return attributes
     }
 
@@ -357,6 +390,9 @@ public final class SessionState {
         return lastTime
     }
 
+    /// No time before this one is given out any more.
+    func continueTime(from time: NFS3.Time) { lastTime = max(lastTime, time) }
+
     /// Marks a change of attributes.
     func changed(_ node: Node, at time: NFS3.Time) {
         node.attributes.ctime = max(time, node.attributes.ctime.next)
@@ -383,6 +419,8 @@ public final class SessionState {
 
     /// On a full disk only what frees space goes on.
     func refuseWhenFull() throws(Interrupt) {
+        // Somebody else may have made room meanwhile.
+        if ballast.isSpent { ballast.restore() }
         if ballast.isSpent { throw .status(.nospc) }
     }
 

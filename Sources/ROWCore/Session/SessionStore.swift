@@ -34,6 +34,9 @@ final class SessionStore {
         /// The next ids and cookies that are certainly unused.
         let nextID: UInt64
         let nextCookie: UInt64
+        /// See ``SessionState``.
+        let topLayer: Int64
+        let ctimeFloor: NFS3.Time
         /// The image database is another or an older one: what of the image this session changed,
         /// by path.
         let lost: [[UInt8]: NodeID]
@@ -47,6 +50,7 @@ final class SessionStore {
         shadowDirectory = directory.appending("shadow")
         try shadowDirectory.makeDirectory()
         lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        Snapshots.sweep(directory)
         let path = directory.appending("session.sqlite").string
         let hasData = try Self.checkWhole(directory, name: name)
         let queue = try StateDatabase.open(
@@ -78,13 +82,13 @@ final class SessionStore {
             WHERE parent = ? AND cookie > ? AND child != 0 ORDER BY cookie
             """)
         selectContent = try reader.prepare(
-            "SELECT main_valid, allocated FROM content WHERE node = ? AND layer = 0")
+            "SELECT layer, main_valid FROM content WHERE node = ? ORDER BY layer DESC")
         selectPages = try reader.prepare(
-            "SELECT page, bits FROM presence WHERE node = ? AND layer = 0")
+            "SELECT page, bits FROM presence WHERE node = ? AND layer = ?")
         selectPartial = try reader.prepare(
-            "SELECT block, ranges FROM partial WHERE node = ? AND layer = 0")
+            "SELECT block, ranges FROM partial WHERE node = ? AND layer = ?")
         selectTotals = try reader.prepare(
-            "SELECT count(*), sum(blocks), sum(allocated) FROM content")
+            "SELECT count(DISTINCT node), sum(blocks), sum(allocated) FROM content")
         notices = try sweepShadow()
     }
 
@@ -94,7 +98,7 @@ final class SessionStore {
 
     /// Refuses to take for new a session that has lost its database: what its shadow holds would go.
     /// - Returns: whether the shadow has files with changed data.
-    private static func checkWhole(
+    static func checkWhole(
         _ directory: FilePath, name: String
     ) throws(StateError) -> Bool {
         if try DatabaseState.size(directory.appending(DatabaseState.repairedName)) != nil {
@@ -104,7 +108,7 @@ final class SessionStore {
         let hasData: Bool
         do {
             hasData = try ShadowFacts.names(in: directory.appending("shadow")).contains {
-                node(ofShadow: $0.string) != nil
+                LayerID(fileName: $0.string) != nil
             }
         } catch {
             throw StateError(.io, "cannot list the shadow of the session \(name): \(error)")
@@ -150,10 +154,7 @@ final class SessionStore {
             try db.execute(
                 sql: "INSERT INTO meta VALUES ('image', ?)", arguments: [image.source])
             try put("epoch", Int64(bitPattern: image.epoch))
-            try put("tag", Int64(UInt32.random(in: 1...UInt32.max)))
-            try put("secret_low", Int64.random(in: .min ... .max))
-            try put("secret_high", Int64.random(in: .min ... .max))
-            try put("fsid", Int64.random(in: 1...Int64.max))
+            for (key, value) in newIdentity() { try put(key, value) }
             try put("block_size", Int64(blockSize))
             try put("next_id", Int64(NodeID.sessionBit) + 1)
             try put("next_cookie", Int64(Self.firstCookie))
@@ -173,22 +174,36 @@ final class SessionStore {
             secret: SipHash.Key(low: UInt64(bitPattern: low), high: UInt64(bitPattern: high)),
             fsid: UInt64(bitPattern: fsid), blockSize: UInt64(size),
             nextID: UInt64(bitPattern: nextID), nextCookie: UInt64(bitPattern: nextCookie),
-            lost: image.adopted.contains(UInt32(truncatingIfNeeded: tag))
-                ? [:] : try lostNodes(db, epoch: image.epoch, generation: image.generation))
+            topLayer: try integer("layer") ?? 0,
+            ctimeFloor: NFS3.Time(row: try integer("ctime_floor") ?? 0),
+            lost: try image.adopted.contains(UInt32(truncatingIfNeeded: tag))
+                || stands(on: image.epoch, generation: image.generation, db)
+                ? [:] : nodesOfImage(db))
     }
 
-    /// The image's objects that a session changed, by their paths in the image, when it was made on
-    /// another image database than this one or has seen a later state of it; else none.
-    static func lostNodes(
-        _ db: GRDB.Database, epoch: UInt64, generation: UInt64
-    ) throws -> [[UInt8]: NodeID] {
+    /// What tells a session, its handles and its file system from all others.
+    static func newIdentity() -> [(key: String, value: Int64)] {
+        [
+            ("tag", Int64(UInt32.random(in: 1...UInt32.max))),
+            ("secret_low", Int64.random(in: .min ... .max)),
+            ("secret_high", Int64.random(in: .min ... .max)),
+            ("fsid", Int64.random(in: 1...Int64.max)),
+        ]
+    }
+
+    /// Whether a session was made on this image database, and has seen no later state of it.
+    static func stands(
+        on epoch: UInt64, generation: UInt64, _ db: GRDB.Database
+    ) throws -> Bool {
         func integer(_ key: String) throws -> Int64? {
             try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = ?", arguments: [key])
         }
-        let isSame =
-            try integer("epoch") == Int64(bitPattern: epoch)
+        return try integer("epoch") == Int64(bitPattern: epoch)
             && (integer("generation") ?? 0) < Int64(bitPattern: generation)
-        if isSame { return [:] }
+    }
+
+    /// The image's objects that a session changed, by their paths in the image.
+    static func nodesOfImage(_ db: GRDB.Database) throws -> [[UInt8]: NodeID] {
         var lost: [[UInt8]: NodeID] = [:]
         let rows = try Row.fetchCursor(
             db,
@@ -301,15 +316,32 @@ final class SessionStore {
         }
     }
 
-    /// The recorded map of a file's changed data.
-    func content(of id: NodeID) throws(Interrupt) -> FileContent {
+    /// The recorded layers of a file's changed data, below a top layer of this number.
+    /// - Parameter size: the file's, bytes.
+    func content(of id: NodeID, size: UInt64, top: Int64) throws(Interrupt) -> FileContent {
         selectContent.bind(1, id.row)
         defer { selectContent.reset() }
-        guard try selectContent.step() else { throw .status(.io) }
-        let mainValid = UInt64(bitPattern: selectContent.int(0))
-        let allocated = selectContent.int(1)
+        var layers: [FileLayer] = []
+        while try selectContent.step() {
+            let number = selectContent.int(0)
+            let map = try map(
+                LayerID(node: id, layer: number),
+                mainValid: UInt64(bitPattern: selectContent.int(1)))
+            layers.append(FileLayer(number: number, map: map))
+            layers.last?.isRecorded = true
+        }
+        guard let newest = layers.first, newest.number <= top else { throw .status(.io) }
+        if newest.number == top {
+            return FileContent(top: newest, frozen: Array(layers.dropFirst()))
+        }
+        let blank = LayerMap(blockSize: identity.blockSize, mainValid: size)
+        return FileContent(top: FileLayer(number: top, map: blank), frozen: layers)
+    }
+
+    private func map(_ id: LayerID, mainValid: UInt64) throws(Interrupt) -> LayerMap {
         var pages: [PresenceMap.Page] = []
-        selectPages.bind(1, id.row)
+        selectPages.bind(1, id.node.row)
+        selectPages.bind(2, id.layer)
         defer { selectPages.reset() }
         while try selectPages.step() {
             let index = UInt64(bitPattern: selectPages.int(0))
@@ -320,17 +352,15 @@ final class SessionStore {
             pages.append(page)
         }
         var partial: [(block: UInt64, blob: [UInt8])] = []
-        selectPartial.bind(1, id.row)
+        selectPartial.bind(1, id.node.row)
+        selectPartial.bind(2, id.layer)
         defer { selectPartial.reset() }
         while try selectPartial.step() {
             partial.append((UInt64(bitPattern: selectPartial.int(0)), selectPartial.blob(1)))
         }
         do {
-            let map = try LayerMap(
+            return try LayerMap(
                 blockSize: identity.blockSize, mainValid: mainValid, pages: pages, partial: partial)
-            let content = FileContent(map: map)
-            content.allocatedBytes = allocated
-            return content
         } catch {
             reader.onError("the block map of \(id) is damaged: \(error)")
             throw .status(.io)
@@ -344,30 +374,18 @@ final class SessionStore {
         return (selectTotals.int(0), selectTotals.int(1), selectTotals.int(2))
     }
 
-    /// Where a file's changed data is kept.
-    func shadowPath(_ id: NodeID) -> FilePath {
-        shadowDirectory.appending(Self.shadowName(id))
-    }
+    /// Where a layer of a file's changed data is kept.
+    func shadowPath(_ id: LayerID) -> FilePath { shadowDirectory.appending(id.fileName) }
 
-    static func shadowName(_ id: NodeID) -> String {
-        "\(String(id.rawValue, radix: 16)).\(SessionRow.topLayer)"
-    }
-
-    /// The node whose changed data a file of this name holds; nil for names that are not ours.
-    static func node(ofShadow name: String) -> NodeID? {
-        guard let digits = name.split(separator: ".").first,
-            let id = UInt64(digits, radix: 16).map(NodeID.init(rawValue:)), id.isPossible,
-            shadowName(id) == name
-        else { return nil }
-        return id
-    }
-
-    /// Opens a node's sparse file, making it when there is none.
-    func openShadow(_ id: NodeID) throws(Errno) -> (file: SparseFile, isNew: Bool) {
+    /// Opens a layer's sparse file.
+    /// - Parameter create: makes it when there is none.
+    func openShadow(
+        _ id: LayerID, create: Bool
+    ) throws(Errno) -> (file: SparseFile, isNew: Bool) {
         let path = shadowPath(id)
         do {
             return (try SparseFile(path: path, create: false), false)
-        } catch .noSuchFileOrDirectory {
+        } catch .noSuchFileOrDirectory where create {
             hasNewFiles = true
             return (try SparseFile(path: path, create: true), true)
         }

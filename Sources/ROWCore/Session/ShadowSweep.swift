@@ -11,8 +11,10 @@ extension SessionStore {
         do {
             let names = try ShadowFacts.names(in: shadowDirectory)
             try writer.readNow { db in
+                let top =
+                    try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'layer'") ?? 0
                 for name in names {
-                    switch try use(of: name, db) {
+                    switch try use(of: name, top, db) {
                     case .data: continue
                     case .leftover: Storage.remove(shadowDirectory.pushing(name))
                     case .damage:
@@ -36,7 +38,7 @@ extension SessionStore {
         return notices
     }
 
-    private enum Use {
+    enum Use {
         /// A row refers to it.
         case data
         /// Nothing in it was ever acknowledged as safe, or its object is gone.
@@ -52,23 +54,33 @@ extension SessionStore {
     /// transaction, before any reply that calls the data safe, and go in the transaction that removes
     /// the object, before the file goes. So when all four say nothing of a file, it holds only writes
     /// that were never acknowledged as stable, or data of an object that is gone: a crash left it. But
-    /// an object that the session made later than its database knows of cannot come from a crash: the
-    /// database is an older copy, and the file may be all that is left of acknowledged data.
-    private func use(of name: FilePath, _ db: GRDB.Database) throws -> Use {
-        guard let id = Self.node(ofShadow: name.string) else { return .foreign }
+    /// an object that the session made later than its database knows of, or a layer of which nobody had
+    /// begun to make it the top one, cannot come from a crash: the database is an older copy, and the
+    /// file may be all that is left of acknowledged data.
+    func use(of name: FilePath, _ top: Int64, _ db: GRDB.Database) throws -> Use {
+        guard let layer = LayerID(fileName: name.string) else { return .foreign }
+        let id = layer.node
         func has(_ table: String) throws -> Bool {
             try Int.fetchOne(
-                db.cachedStatement(sql: "SELECT 1 FROM \(table) WHERE node = ? LIMIT 1"),
-                arguments: [id.row]) != nil
+                db.cachedStatement(
+                    sql: "SELECT 1 FROM \(table) WHERE node = ? AND layer = ? LIMIT 1"),
+                arguments: [id.row, layer.layer]) != nil
         }
         if try has("content") { return .data }
         let flags = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT flags FROM node WHERE id = ?"), arguments: [id.row]
         ).map(Node.Flags.init(rawValue:))
-        if try flags?.contains(.hasContent) == true || has("presence") || has("partial") {
-            return .damage
+        if try has("presence") || has("partial") { return .damage }
+        if flags?.contains(.hasContent) == true {
+            let hasOtherLayer =
+                try Int.fetchOne(
+                    db.cachedStatement(sql: "SELECT 1 FROM content WHERE node = ? LIMIT 1"),
+                    arguments: [id.row]) != nil
+            if !hasOtherLayer { return .damage }
         }
-        let isUnheardOf = id.isSessionMade && id.rawValue >= identity.nextID
+        let isUnheardOf =
+            id.isSessionMade && id.rawValue >= identity.nextID
+            || layer.layer > top + 1
         return isUnheardOf ? .foreign : .leftover
     }
 }

@@ -1,5 +1,7 @@
 import Foundation
 import GRDB
+import Glibc
+import NFSProtocol
 public import SystemPackage
 
 /// What session.sqlite says of a session that nobody runs.
@@ -10,6 +12,10 @@ public struct StoredSession: Sendable {
     public let blocks: Int64
     /// Bytes of storage in the shadow.
     public let allocated: Int64
+    /// When it was taken, if it is a snapshot.
+    let snapshotTime: NFS3.Time?
+    /// Where the data is when it is on an NFS server.
+    public let shadow: StoredShadow?
 
     /// Reads it without changing anything.
     /// - Parameter directory: the session's.
@@ -22,11 +28,15 @@ public struct StoredSession: Sendable {
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             return try queue.read { db in
                 let row = try Row.fetchOne(
-                    db, sql: "SELECT count(*), sum(blocks), sum(allocated) FROM content")
+                    db,
+                    sql: "SELECT count(DISTINCT node), sum(blocks), sum(allocated) FROM content")
+                let time = try Int64.fetchOne(
+                    db, sql: "SELECT value FROM meta WHERE key = 'snapshot_time'")
                 return StoredSession(
                     image: try String.fetchOne(
                         db, sql: "SELECT value FROM meta WHERE key = 'image'") ?? "",
-                    files: row?[0] ?? 0, blocks: row?[1] ?? 0, allocated: row?[2] ?? 0)
+                    files: row?[0] ?? 0, blocks: row?[1] ?? 0, allocated: row?[2] ?? 0,
+                    snapshotTime: time.map(NFS3.Time.init(row:)), shadow: try StoredShadow(db))
             }
         } catch {
             throw StateError(.unreadable, "cannot read \(path): \(error)")
@@ -50,16 +60,27 @@ extension ImageStore {
         guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else {
             return nil
         }
-        let learned = try? queue.read { db -> (tag: Int64, lost: [[UInt8]: NodeID])? in
+        let learned = try? queue.read { db -> (tag: Int64, lost: [[UInt8]: NodeID]?)? in
             let image = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'image'")
             let tag = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'tag'")
             guard let tag, image == source else { return nil }
-            return (tag, try SessionStore.lostNodes(db, epoch: epoch, generation: generation))
+            let stands = try SessionStore.stands(on: epoch, generation: generation, db)
+            return (tag, stands ? nil : try SessionStore.nodesOfImage(db))
         }
         guard let learned else { return nil }
-        if !learned.lost.isEmpty { reserve(learned.lost) }
+        var lost = learned.lost ?? [:]
+        if learned.lost != nil {
+            // What only a snapshot still knows must come back under its id, too.
+            for tag in Snapshots.tags(of: directory) {
+                let path = Snapshots.path(tag, of: directory).appending(DatabaseState.fileName)
+                let kept = try? DatabaseQueue(path: path.string, configuration: configuration)
+                let nodes = try? kept?.read { try SessionStore.nodesOfImage($0) }
+                lost.merge(nodes ?? [:]) { known, _ in known }
+            }
+        }
+        if !lost.isEmpty { reserve(lost) }
         return LearnedSession(
-            tag: UInt32(truncatingIfNeeded: learned.tag), lostPaths: Array(learned.lost.keys))
+            tag: UInt32(truncatingIfNeeded: learned.tag), lostPaths: Array(lost.keys))
     }
 
     /// What an image knows of a session that exists.
@@ -95,11 +116,28 @@ extension ImageStore {
 extension StoredSession {
     /// Removes a session that nobody uses: at once by name, then piece by piece. What an earlier removal
     /// left when it was cut off goes with it.
+    /// - Parameter elsewhere: removes first what is not on this machine.
+    /// - Throws: `StateError`, of code `locked` when the session is in use; what `elsewhere` throws.
+    public static func remove(
+        _ directory: FilePath, elsewhere: () async throws -> Void
+    ) async throws {
+        let name = directory.lastComponent?.string ?? ""
+        let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        defer { lock.release() }
+        try await elsewhere()
+        try removeFiles(directory)
+    }
+
+    /// Removes a session that nobody uses, but for data that a server has.
     /// - Throws: `StateError`, of code `locked` when the session is in use.
     public static func remove(_ directory: FilePath) throws(StateError) {
         let name = directory.lastComponent?.string ?? ""
         let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
         defer { lock.release() }
+        try removeFiles(directory)
+    }
+
+    private static func removeFiles(_ directory: FilePath) throws(StateError) {
         let parent = directory.removingLastComponent()
         let doomed = parent.appending("\(removalPrefix)\(UInt64.random(in: .min ... .max))")
         let code = Storage.rename(directory, to: doomed)

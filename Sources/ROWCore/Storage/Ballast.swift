@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -10,10 +11,23 @@ struct Ballast {
 
     /// Room for a good many transactions of the write-ahead log.
     private static let byteCount: Int64 = 1 << 20
+    private static let name = "ballast"
+    /// To open the databases of an image and a session takes less.
+    private static let bytesToOpen: UInt64 = 512 << 10
 
     init(in directory: FilePath) {
-        path = directory.appending("ballast")
+        path = directory.appending(Self.name)
         restore()
+    }
+
+    /// Gives the space up if there is too little else to open the session and its image: a restart
+    /// writes before anything is read.
+    static func makeRoom(in directory: FilePath) {
+        var space = clinux_statvfs()
+        guard clinux_statvfs(directory.string, &space) == 0,
+            space.blocks_available * space.block_size < bytesToOpen
+        else { return }
+        Storage.remove(directory.appending(name))
     }
 
     /// Gives the space up.

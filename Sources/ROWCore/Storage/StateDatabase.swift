@@ -55,7 +55,9 @@ enum StateDatabase {
     }
 }
 
-/// Whether SQLite ran out of space.
+/// Whether SQLite ran out of space. For the index of its log it says so in a way of its own.
 func isDiskFull(_ error: any Error) -> Bool {
-    (error as? DatabaseError)?.resultCode == .SQLITE_FULL
+    guard let error = error as? DatabaseError else { return false }
+    return error.resultCode == .SQLITE_FULL
+        || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE
 }

@@ -36,13 +36,15 @@ final class Writer {
 
     /// One at a time: the next may begin when `then` has been called.
     /// - Parameter before: runs ahead of the transaction, on the writer's thread (syncing data).
+    /// - Parameter after: runs there when the transaction is done, before any other.
     func commit(
         before: @escaping @Sendable () throws -> Void = {},
         _ body: @escaping @Sendable (Database) throws -> Void,
+        after: @escaping @Sendable (Database) -> Void = { _ in },
         then: @escaping @Sendable ((any Error)?) -> Void
     ) {
         guard isLogLong else {
-            transact(before: before, body, then: then)
+            transact(before: before, body, after: after, then: then)
             return
         }
         isLogLong = false
@@ -52,7 +54,7 @@ final class Writer {
             _ = try? db.checkpoint(.passive)
             loop {
                 back.value.reader.invalidate()
-                back.value.transact(before: before, body, then: then)
+                back.value.transact(before: before, body, after: after, then: then)
             }
         }
     }
@@ -60,6 +62,7 @@ final class Writer {
     private func transact(
         before: @escaping @Sendable () throws -> Void,
         _ body: @escaping @Sendable (Database) throws -> Void,
+        after: @escaping @Sendable (Database) -> Void,
         then: @escaping @Sendable ((any Error)?) -> Void
     ) {
         let loop = loop
@@ -74,6 +77,7 @@ final class Writer {
                     try body(db)
                     return .commit
                 }
+                after(db)
             } catch { failure = error }
             let outcome = failure
             var stat = clinux_stat()
@@ -89,6 +93,11 @@ final class Writer {
     /// One transaction, now. For opening and closing only: it blocks.
     func commitNow(_ body: (Database) throws -> Void) throws {
         try queue.write(body)
+    }
+
+    /// Several transactions or none, now; it blocks.
+    func runNow<T>(_ body: (Database) throws -> T) throws -> T {
+        try queue.writeWithoutTransaction(body)
     }
 
     func readNow<T>(_ body: (Database) throws -> T) throws -> T {

@@ -70,7 +70,7 @@ final class DamagedSession {
     }
 
     func shadow(_ path: String) -> String {
-        directory + "/shadow/" + SessionStore.shadowName(NodeID(row: id(path)))
+        directory + "/shadow/" + LayerID(node: NodeID(row: id(path)), layer: 0).fileName
     }
 
     func sql(_ text: String) throws {

@@ -193,7 +193,9 @@ import Testing
         // Of an object that is newer than the database: an older copy of it was put back.
         try Disk.write(shadow + "/4000000000ffffff.0", Data([1, 2, 3]))
         // What a crash leaves: writes that were never acknowledged.
-        let unsynced = SessionStore.shadowName(NodeID(rawValue: UInt64(session.id("made/moved"))))
+        let unsynced = LayerID(
+            node: NodeID(row: session.id("made/moved")), layer: 0
+        ).fileName
         try Disk.write(shadow + "/" + unsynced, Data([1]))
         try session.compare()
         let aside = session.directory + "/lost+found-1/shadow"

@@ -50,6 +50,15 @@ struct Model {
         return unstable.filter { tree.objects[$0.key] != nil }
     }
 
+    /// The tree is as it was once; what was made since is gone for good.
+    mutating func rollBack(to objects: [Int: PlainTree.Object]) {
+        tree.objects = objects
+        unstable = [:]
+        touched = []
+        recorded = [:]
+        edited = []
+    }
+
     /// A file that had unstable writes when the crash came is now like this.
     mutating func adopt(_ id: Int, _ data: [UInt8]) { tree[id].data = data }
 

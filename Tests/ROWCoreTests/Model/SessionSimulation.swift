@@ -10,17 +10,19 @@ final class SessionSimulation: OperationPerformer {
     struct Difference: Error { let text: String }
 
     let engine: Engine
-    private(set) var model: Model
-    private var generator: OperationGenerator
+    var model: Model
+    var generator: OperationGenerator
     /// The session's numbers of the model's objects, and every number ever seen.
-    private var ids: [Int: NodeID] = [:]
-    private var everSeen: [NodeID: Int] = [:]
-    private var handles: [Int: [UInt8]] = [:]
-    private var ctimes: [Int: NFS3.Time] = [:]
+    var ids: [Int: NodeID] = [:]
+    private(set) var everSeen: [NodeID: Int] = [:]
+    var handles: [Int: [UInt8]] = [:]
+    var ctimes: [Int: NFS3.Time] = [:]
     /// Objects that are gone.
-    private var dead: [NodeID] = []
-    private var scans: [DirectoryScan] = []
-    private var isCommitBegun = false
+    var dead: [NodeID] = []
+    var scans: [DirectoryScan] = []
+    var isCommitBegun = false
+    var snapshots: [KeptState] = []
+    var snapshotsMade = 0
     /// Operations between two commits, about.
     private let patience: Int
     private var trace: [String] = []
@@ -55,14 +57,17 @@ final class SessionSimulation: OperationPerformer {
         case 0: try restart()
         case 1..<3: try crash()
         case 3..<5: try settle()
-        case 5..<60: try list()
+        case 5..<7: try takeSnapshot()
+        case 7..<9: try rollBack()
+        case 9: try clone()
+        case 10..<60: try list()
         case 60..<70: try touchTheDead()
         default: try operate()
         }
         count += 1
     }
 
-    private func note(_ text: String) {
+    func note(_ text: String) {
         trace.append(text)
         if trace.count > 200 { trace.removeFirst(100) }
     }
@@ -188,7 +193,7 @@ final class SessionSimulation: OperationPerformer {
         for scan in scans { scan.changed(model.edited, model.tree) }
     }
 
-    private func compareAll() throws {
+    func compareAll() throws {
         var queue = [PlainTree.root]
         while let directory = queue.popLast() {
             let id = try resolve(directory)
@@ -236,14 +241,18 @@ final class SessionSimulation: OperationPerformer {
 
     /// One page of a listing that goes on while the directory is changed.
     private func list() throws {
+        let scan: DirectoryScan
         if scans.isEmpty || scans.count < 3 && generator.chance(4) {
             let directories = model.tree.objects.keys.sorted().filter {
                 model.tree[$0].isDirectory
             }
-            let directory = generator.pick(directories)
-            scans.append(DirectoryScan(directory, model.tree))
+            // Its first page follows at once, and with it the commit of all names that stand there: a
+            // crash before that could take back some.
+            scan = DirectoryScan(generator.pick(directories), model.tree)
+            scans.append(scan)
+        } else {
+            scan = generator.pick(scans)
         }
-        let scan = generator.pick(scans)
         guard model.tree.objects[scan.directory] != nil else {
             scans.removeAll { $0 === scan }
             return
@@ -306,7 +315,7 @@ final class SessionSimulation: OperationPerformer {
     }
 
     /// A crash is no damage, and a repair after it changes nothing that clients can see.
-    private func checkStored() throws {
+    func checkStored() throws {
         let report = try SessionCheck.run(
             session: FilePath(engine.sessionDirectory), images: [FilePath(engine.imageDirectory)],
             isRepairing: generator.chance(2))
@@ -343,7 +352,7 @@ final class SessionSimulation: OperationPerformer {
             var runs = [LayerMap.Run(source: .below, range: 0..<end)]
             if let content = node.content {
                 runs = []
-                content.map.forEachRun(in: 0..<end) { runs.append($0) }
+                content.top.map.forEachRun(in: 0..<end) { runs.append($0) }
             }
             for run in runs where run.source != .here {
                 let garbage = [UInt8](repeating: 0xee, count: run.range.count)

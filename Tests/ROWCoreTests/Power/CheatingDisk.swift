@@ -133,7 +133,7 @@ extension PowerRecording {
 
     /// The object whose data a shadow file holds.
     private func object(_ path: String) -> Int? {
-        guard let id = SessionStore.node(ofShadow: SimulatedDisk.name(path)) else { return nil }
+        guard let id = LayerID(fileName: SimulatedDisk.name(path))?.node else { return nil }
         return exposed.first { $0.value.id == id }?.key
     }
 

@@ -119,7 +119,7 @@ import Testing
         let (reading, writing) = try FileDescriptor.pipe()
         defer { try? writing.close() }
         let node = try engine.run { session throws(Interrupt) in try session.node(file) }
-        node.content?.file = SparseFile(descriptor: reading)
+        node.content?.top.file = SparseFile(descriptor: reading)
         let verifier = engine.session.writeVerifier
         #expect(
             engine.status { session throws(Interrupt) in try session.commitFile(file) } == .io)

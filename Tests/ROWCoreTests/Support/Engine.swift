@@ -65,8 +65,10 @@ final class Engine {
     var imageDirectory: String { directory + "/image" }
     var sessionDirectory: String { directory + "/session" }
 
-    /// The shadow's file of a node.
-    func shadowPath(_ id: NodeID) -> String { session.store.shadowPath(id).string }
+    /// The top layer's file of a node.
+    func shadowPath(_ id: NodeID) -> String {
+        session.store.shadowPath(LayerID(node: id, layer: session.topLayer)).string
+    }
 
     // MARK: Starting and ending
 
@@ -120,6 +122,44 @@ final class Engine {
         try open()
     }
 
+    // MARK: Snapshots
+
+    func takeSnapshot(_ tag: String) throws {
+        try wait { session, then in session.takeSnapshot(tag, then: then) }
+    }
+
+    func rollBack(to tag: String) throws {
+        try wait { session, then in session.rollBack(to: tag, then: then) }
+    }
+
+    func clone(to name: String, from tag: String? = nil) throws {
+        try wait { session, then in
+            session.clone(to: FilePath(directory + "/" + name), from: tag, then: then)
+        }
+    }
+
+    private func wait(
+        _ begin: (SessionState, @escaping (StateError?) -> Void) -> Void
+    ) throws {
+        var outcome: StateError??
+        begin(session) { outcome = .some($0) }
+        queue.run { outcome != nil }
+        if case .some(.some(let error)) = outcome { throw error }
+    }
+
+    /// Works on another session of the same image for a while.
+    func with(session name: String, _ body: () throws -> Void) throws {
+        let kept = opened
+        defer { opened = kept }
+        let session = try SessionState(
+            name: name, directory: FilePath(directory + "/" + name), image: image,
+            isDurable: options.isDurable, loop: queue.executor, clock: options.clock)
+        opened?.session = session
+        defer { session.close() }
+        try body()
+        try commit()
+    }
+
     // MARK: Operations
 
     /// Runs an operation until it answers; what it changed is in memory.
@@ -135,6 +175,7 @@ final class Engine {
                 case .status(let status): throw Refusal(status)
                 case .need(let fetch): try fetchNow(fetch)
                 case .wait: try commit()
+                case .busy: throw Refusal(.serverFault)
                 }
             }
         }
@@ -203,21 +244,24 @@ final class Engine {
         }
         var bytes = [UInt8](repeating: 0, count: plan.range.count)
         switch plan.source {
-        case .nothing, .zeros: break
-        case .shadow(let file): try fill(&bytes, plan.range, from: file, at: plan.range.lowerBound)
-        case .main: try fillFromMain(&bytes, plan.range, id, at: plan.range.lowerBound)
-        case .mixed(let runs, let file):
-            for run in runs {
-                switch run.source {
-                case .here:
-                    guard let file else { throw Refusal(.serverFault) }
-                    try fill(&bytes, run.range, from: file, at: plan.range.lowerBound)
-                case .below: try fillFromMain(&bytes, run.range, id, at: plan.range.lowerBound)
-                case .zeros: break
-                }
-            }
+        case .nothing: break
+        case .one(let source): try fill(&bytes, plan.range, from: source, of: id, plan.range)
+        case .mixed(let runs):
+            for run in runs { try fill(&bytes, run.range, from: run.source, of: id, plan.range) }
         }
         return (bytes, plan.eof)
+    }
+
+    private func fill(
+        _ bytes: inout [UInt8], _ range: Range<UInt64>, from source: SessionState.ByteSource,
+        of id: NodeID, _ whole: Range<UInt64>
+    ) throws {
+        switch source {
+        case .shadow(let file, _): try fill(&bytes, range, from: file, at: whole.lowerBound)
+        case .main: try fillFromMain(&bytes, range, id, at: whole.lowerBound)
+        case .zeros: break
+        case .remote: throw Refusal(.serverFault)
+        }
     }
 
     private func fill(

@@ -1,0 +1,147 @@
+import Foundation
+import NFSClient
+import NFSProtocol
+import ROWTestKit
+import Testing
+
+extension Integration {
+    /// A writer whose proxy is killed at random moments: it sees no error, nothing that it was told is
+    /// lost, and nothing is done twice.
+    @Suite struct CrashTests {
+        private static let kills = isLongRun ? 200 : 10
+        private static let workers = 4
+
+        @Test func kernelClientLosesNothingAndSeesNoError() async throws {
+            try await crash { bench in
+                let writer = try await CProgram.build(
+                    "crash-writer", flags: ["-static"], in: bench.folder)
+                // Ends connections so that the client's kernel does not wait for seconds before it
+                // comes back, and takes new ones while the proxy is away.
+                let relay = try await FaultyTransport.start(target: bench.proxy.export.port)
+                try await relay.setPatient(true)
+                let export = NFSExport(
+                    port: relay.port, mountPort: relay.port, path: bench.proxy.export.path)
+                let (killing, killed) = AsyncStream<Void>.makeStream()
+                let guest = try Guest(limit: .seconds(1000)).start(
+                    """
+                    nfs_mount \(export.mountWords) /mnt actimeo=1 || fail "no mount"
+                    crash-writer /mnt \(Self.workers) \(bench.seed.value) & writer=$!
+                    host killed
+                    kill $writer
+                    wait $writer || fail "the writer failed"
+                    umount /mnt || fail "no unmount"
+                    """, programs: [writer],
+                    hostCommands: [
+                        "killed": { _ in
+                            for await _ in killing {}
+                            return ""
+                        }
+                    ])
+                let failure = await bench.makeKills(against: guest.child)
+                killed.finish()
+                let result = try await guest.result()
+                try await relay.stop()
+                #expect(failure == nil, "\(bench)")
+                let tail = result.output.suffix(2000)
+                #expect(result.exitCode == 0, "\(tail) \(result.diagnostics) \(bench)")
+                return result.output
+            }
+        }
+
+        @Test func libnfsLosesNothingAndSeesNoError() async throws {
+            try await crash { bench in
+                let program = try await CProgram.build(
+                    "crash-writer", flags: ["-DLIBNFS", "-lnfs"], in: bench.folder)
+                let export = bench.proxy.export
+                let url =
+                    "nfs://127.0.0.1\(export.path)?nfsport=\(export.port)"
+                    + "&mountport=\(export.mountPort)&autoreconnect=-1"
+                let writer = try ChildProcess(
+                    program, [url, "\(Self.workers)", "\(bench.seed.value)"])
+                let failure = await bench.makeKills(against: writer)
+                #expect(failure == nil, "\(bench)")
+                let status = try await writer.terminate(within: .seconds(60))
+                #expect(status == .exited(0), "\(writer.output.suffix(2000)) \(writer.errors)")
+                return writer.output
+            }
+        }
+
+        /// Has a writer work on a session, and looks at what is there when it has ended.
+        /// - Parameter write: returns the log.
+        /// - Parameter serving: further arguments of `rowctl serve`.
+        /// - Parameter others: killed in turns with the proxy.
+        private func crash(
+            serving: [String] = [], others: [Crasher.Victim] = [],
+            _ write: (Bench) async throws -> String
+        ) async throws {
+            let seed = Seed()
+            let folder = try TemporaryDirectory()
+            let image = try Self.image(in: folder)
+            let before = try TreeHash(of: image, modificationTimes: true)
+            let main = try await Ganesha.start(directory: image)
+            let state = try folder.directory("state")
+            let proxy = try await RowctlProcess.start(
+                ["serve", main.export.url, "--session", "crash", "--state", state] + serving)
+            let bench = Bench(
+                seed: seed, folder: folder, proxy: proxy,
+                crasher: Crasher(
+                    victims: [.rowctl(proxy)] + others, kills: Self.kills,
+                    generator: seed.makeGenerator()))
+            let log = try CrashLog(try await write(bench))
+            print(
+                "\(Self.kills) kills, \(log.acknowledged) operations acknowledged,",
+                "\(log.pending) pending in the end: \(seed)")
+            #expect(log.workers.count == Self.workers, "\(bench)")
+
+            // Nothing was in memory alone.
+            try await proxy.kill()
+            try await proxy.restart()
+            let client = try await NFSClient.connect(NFSURL(proxy.export.url))
+            for (number, worker) in log.workers {
+                let tree = try await CrashTree(of: "worker\(number)", by: client)
+                let differences = worker.states.map { tree.differences(from: $0) }
+                let least = differences.min { $0.count < $1.count } ?? []
+                #expect(least == [], "pending \(worker.pending ?? []) \(bench)")
+            }
+            await client.close()
+            try await proxy.terminate()
+            let check = try await Tool.result(
+                of: ProjectPaths.builtProgram("rowctl"), ["fsck", "crash", "--state", state])
+            #expect(check.output == "session crash: clean\n", "\(check) \(bench)")
+            try await main.stop()
+            let after = try TreeHash(of: image, modificationTimes: true)
+            #expect(after.differences(from: before) == [], "\(bench)")
+        }
+
+        private static func image(in folder: TemporaryDirectory) throws -> String {
+            for worker in 0..<workers {
+                let directory = try folder.directory("image/worker\(worker)")
+                for index in 0..<CrashModel.mainFiles {
+                    try Data(CrashModel.mainFile(index)).write(
+                        to: URL(fileURLWithPath: "\(directory)/main\(index)"))
+                }
+            }
+            return folder.path("image")
+        }
+
+        private struct Bench: CustomStringConvertible {
+            let seed: Seed
+            let folder: TemporaryDirectory
+            let proxy: RowctlProcess
+            let crasher: Crasher
+
+            var description: String { "\(proxy.errors) \(seed)" }
+
+            /// - Returns: why it ended too soon.
+            func makeKills(against writer: ChildProcess) async -> String? {
+                var crasher = crasher
+                do {
+                    try await crasher.run(against: writer)
+                    return nil
+                } catch {
+                    return "\(error)"
+                }
+            }
+        }
+    }
+}
