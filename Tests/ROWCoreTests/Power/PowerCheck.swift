@@ -13,19 +13,32 @@ struct PowerCheck {
     /// When the power went: events before this place have happened.
     let cut: Int
 
-    /// - Parameter isThorough: works on with the session afterwards, and has fsck look at it first.
+    /// How much of what is found is looked at.
+    enum Depth {
+        case session
+        /// Snapshots and clones, too.
+        case copies
+        /// fsck looks at it first, and the session is worked on afterwards.
+        case all
+    }
+
+    /// What was found: the state that the session is in, and how much of main is on record.
+    struct Found: Equatable {
+        let state: Int
+        let imported: [Int]
+    }
+
     /// - Throws: ``Difference``.
-    func check(_ disk: DiskState, isThorough: Bool = false) throws {
-        let t0 = ContinuousClock.now
+    @discardableResult
+    func check(_ disk: DiskState, _ depth: Depth = .session) throws -> Found {
         let root = PowerScratch.newPath()
         defer { try? FileManager.default.removeItem(atPath: root) }
         try disk.write(below: root)
         let directory = root + "/state"
         // A session that nobody was given yet may be unfinished, which fsck takes for damage.
-        if isThorough, recording.opened.contains(where: { $0.position <= cut }) {
+        if depth == .all, recording.opened.contains(where: { $0.position <= cut }) {
             try runFsck(directory)
         }
-        let t1 = ContinuousClock.now
         let engine: Engine
         do {
             engine = try Engine(
@@ -33,19 +46,19 @@ struct PowerCheck {
         } catch {
             throw Difference(text: "the session does not open: \(error)")
         }
-        let t2 = ContinuousClock.now
         try expect(engine.events.isEmpty, "opening complains: \(engine.events)")
-        try checkIdentity(engine)
-        let state = try recording.states[found(engine)]
-        let t3 = ContinuousClock.now
-        try checkTree(engine, state)
-        let t4 = ContinuousClock.now
+        let imported = try checkIdentity(engine)
+        let index = try found(engine)
+        let state = recording.states[index]
+        try checkHandles(engine, try checkTree(engine, state, isCopy: false))
         try checkCounters(engine, state)
-        try checkDatabases(engine)
-        let t5 = ContinuousClock.now
-        PowerTimes.shared.add([t1-t0,t2-t1,t3-t2,t4-t3,t5-t4])
-        if isThorough { try workOn(engine, state) }
+        if depth != .session { try checkCopies(engine) }
+        if depth == .all {
+            try checkDatabases(engine)
+            try workOn(engine, state)
+        }
         engine.crash()
+        return Found(state: index, imported: imported)
     }
 
     private func expect(_ isTrue: Bool, _ text: @autoclosure () -> String) throws {
@@ -66,17 +79,19 @@ struct PowerCheck {
         try expect(damage.isEmpty, "fsck finds damage: \(damage)")
     }
 
-    private func checkIdentity(_ engine: Engine) throws {
+    /// - Returns: how much of main is on record.
+    private func checkIdentity(_ engine: Engine) throws -> [Int] {
         if let opened = recording.opened.last(where: { $0.position <= cut }) {
             try expect(
                 PowerScratch.identity(engine) == opened.identity, "the session is another one")
         }
+        let rows = try PowerScratch.importedRows(engine)
         if let imported = recording.imported.last(where: { $0.position <= cut }) {
-            let rows = try PowerScratch.importedRows(engine)
             try expect(
                 zip(rows, imported.rows).allSatisfy { $0 >= $1 },
                 "the image has \(rows) rows, and had \(imported.rows)")
         }
+        return rows
     }
 
     /// The state that the session is in, told by its stored replies: all of them up to some.
@@ -86,11 +101,13 @@ struct PowerCheck {
         }
         let acknowledged = recording.acknowledgedState(at: cut)
         let last = replies.last ?? 0
-        let index = recording.states.firstIndex { $0.lastReply == last }
+        let layer = engine.session.topLayer
+        let index = recording.states.firstIndex { $0.lastReply == last && $0.topLayer == layer }
         guard let index, index >= acknowledged else {
+            let known = recording.states[acknowledged]
             throw Difference(
-                text: "the last reply is \(last), acknowledged was "
-                    + "\(recording.states[acknowledged].lastReply)")
+                text: "the last reply is \(last) and layer \(layer) on top, acknowledged were "
+                    + "\(known.lastReply) and \(known.topLayer)")
         }
         let first = max(1, last - StoredReply.countPerClient + 1)
         try expect(
@@ -101,7 +118,10 @@ struct PowerCheck {
 
     // MARK: The tree
 
-    private func checkTree(_ engine: Engine, _ state: PowerRecording.State) throws {
+    /// - Parameter isCopy: no byte in it is one that was written later.
+    private func checkTree(
+        _ engine: Engine, _ state: PowerRecording.State, isCopy: Bool
+    ) throws -> [Int: NodeID] {
         var found: [Int: NodeID] = [PlainTree.root: .root]
         var queue = [PlainTree.root]
         while let directory = queue.popLast() {
@@ -121,11 +141,11 @@ struct PowerCheck {
                 if state.tree[child].isDirectory {
                     queue.append(child)
                 } else {
-                    try checkObject(engine, child, childID, state)
+                    try checkObject(engine, child, childID, state, isCopy: isCopy)
                 }
             }
         }
-        try checkHandles(engine, found)
+        return found
     }
 
     private func attempt<T>(_ what: String, _ body: () throws -> T) throws -> T {
@@ -149,7 +169,7 @@ struct PowerCheck {
     }
 
     private func checkObject(
-        _ engine: Engine, _ object: Int, _ id: NodeID, _ state: PowerRecording.State
+        _ engine: Engine, _ object: Int, _ id: NodeID, _ state: PowerRecording.State, isCopy: Bool
     ) throws {
         try checkAttributes(engine, object, id, state)
         let expected = state.tree[object]
@@ -158,7 +178,7 @@ struct PowerCheck {
             let (bytes, eof) = try attempt("reading \(object)") { try engine.read(id) }
             try expect(eof && bytes.count == expected.data.count, "\(object) has another length")
             if areEqual(bytes[...], expected.data[...]) { return }
-            let fuzz = recording.fuzz(object, state, before: cut)
+            let fuzz = isCopy ? [] : recording.fuzz(object, state, before: cut)
             for place in bytes.indices where bytes[place] != expected.data[place] {
                 let isWritten = fuzz.contains { write in
                     let index = write.bytes.startIndex + place - write.offset
@@ -204,6 +224,28 @@ struct PowerCheck {
         }
     }
 
+    /// Each snapshot and clone that is there is whole, and those that were promised are there.
+    private func checkCopies(_ engine: Engine) throws {
+        let tags = Set(Snapshots.tags(of: FilePath(engine.sessionDirectory)))
+        for copy in recording.copies {
+            let isSnapshot = copy.path.hasPrefix("session/")
+            let isThere =
+                isSnapshot
+                ? tags.contains(SimulatedDisk.name(copy.path))
+                : Disk.exists(engine.directory + "/" + copy.path)
+            let isExpected = copy.position <= cut && (copy.removed?.lowerBound ?? .max) > cut
+            try expect(isThere || !isExpected, "\(copy.path) is missing")
+            try expect(
+                !isThere || (copy.removed?.upperBound ?? .max) > cut, "\(copy.path) is back")
+            guard isThere else { continue }
+            try attempt("opening \(copy.path)") {
+                try engine.with(session: copy.path) {
+                    _ = try checkTree(engine, recording.states[copy.state], isCopy: true)
+                }
+            }
+        }
+    }
+
     private func checkCounters(_ engine: Engine, _ state: PowerRecording.State) throws {
         try expect(
             engine.session.nextID >= state.nextID && engine.session.nextCookie >= state.nextCookie,
@@ -243,18 +285,4 @@ struct PowerCheck {
             try expect(bytes == [UInt8](repeating: 0, count: 100) + data, "new data is lost")
         }
     }
-}
-
-final class PowerTimes: @unchecked Sendable {
-    static let shared = PowerTimes()
-    let lock = NSLock()
-    var sums = [Duration](repeating: .zero, count: 12)
-    var count = 0
-    func add(_ d: [Duration]) {
-        lock.withLock {
-            count += 1
-            for (i, x) in d.enumerated() { sums[i] += x }
-        }
-    }
-    func addAt(_ i: Int, _ d: Duration) { lock.withLock { sums[i] += d } }
 }

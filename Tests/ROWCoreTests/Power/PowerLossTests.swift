@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import ROWCore
@@ -16,44 +17,44 @@ import Testing
     func whatWasPromisedIsThereAfterEverySync(lane: Int) throws {
         let recording = try Self.recording.get()
         #expect(recording.operationCount >= 300)
+        #expect(recording.copies.count == 5)
         var random = Randomness(for: UInt64(lane))
         var disk = SimulatedDisk()
-        var cuts = 0
-        var states = 0
-        var syncIndex = 0
+        var index = 0
         for (position, event) in recording.events.enumerated() {
             if event.isSync {
-                if syncIndex % Self.lanes.count == lane {
-                    let check = PowerCheck(recording: recording, cut: position)
-                    for (index, fate) in Self.fates(&random).enumerated() {
+                if index % Self.lanes.count == lane {
+                    let depth = Self.depth(recording, position, index / Self.lanes.count)
+                    for fate in Self.fates(index, &random) {
                         do {
-                            try check.check(
-                                disk.state(fate), isThorough: index == 0 && cuts % 4 == 0)
+                            try PowerCheck(recording: recording, cut: position)
+                                .check(disk.state(fate), depth)
                         } catch {
                             Issue.record(
-                                "\(error) at event \(position) (\(event)), \(fate); \(recording.note)"
+                                "\(error) at event \(position) (\(event.summary)), \(fate); \(recording.note)"
                             )
                             return
                         }
-                        states += 1
                     }
-                    cuts += 1
                 }
-                syncIndex += 1
+                index += 1
             }
             disk.apply(event, at: position)
         }
-        print("TIMES", PowerTimes.shared.count, PowerTimes.shared.sums)
-        print(
-            "lane \(lane): \(syncIndex) syncs, \(recording.events.count) events, \(cuts) cuts, \(states) states, \(recording.states.count) transactions, refused \(recording.refusedCount)"
-        )
     }
 
-    static func fates(_ random: inout Randomness) -> [Fate] {
-        [
-            Fate(.old), Fate(.random(Randomness(seed: random.next())), hasGarbage: true),
-            Fate(.torn(position: 0, keeping: Double(random.below(100)) / 100)),
-        ]
+    private static func depth(
+        _ recording: PowerRecording, _ position: Int, _ index: Int
+    ) -> PowerCheck.Depth {
+        if index % 10 == 0 { return .all }
+        return recording.copies.contains { abs($0.position - position) < 40 } ? .copies : .session
+    }
+
+    private static func fates(_ index: Int, _ random: inout Randomness) -> [Fate] {
+        let others = Fate(.random(Randomness(seed: random.next())), hasGarbage: true)
+        let torn = Fate(.torn(position: 0, keeping: Double(random.below(100)) / 100))
+        if isLong { return [others, torn, Fate(.old)] }
+        return [others, index % 2 == 0 ? torn : Fate(.old)]
     }
 
     // MARK: Cheating disks
@@ -70,96 +71,32 @@ import Testing
         for (position, event) in recording.events.enumerated() {
             if event.isSync {
                 if index % Self.lanes.count == lane {
+                    let cheater = CheatingDisk(
+                        recording: recording, syncs: syncs, disk: disk, index: index)
                     for cheat in [Cheat.ignores(index), .swaps(index)] {
-                        let outcome = try Self.outcome(cheat, recording, disk, syncs)
+                        let outcome = try cheater.outcome(cheat)
                         tally["\(Self.kind(cheat)) \(Self.kind(event)) \(outcome)", default: 0] += 1
                         #expect(
-                            outcome != "unnoticed",
-                            "a disk that \(cheat) (\(event)) goes unnoticed; \(recording.note)")
+                            outcome != .unnoticed,
+                            "a disk that \(cheat) (\(event.summary)) goes unnoticed; \(recording.note)")
                     }
                 }
                 index += 1
             }
             disk.apply(event, at: position)
         }
-        for kind in ["ignores data", "ignores directory", "ignores log", "swaps log"] {
-            #expect(tally[kind + " found out", default: 0] > 0, "\(kind): \(tally)")
-        }
         print("lane \(lane): \(tally.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+        Self.tally.withLock { $0.merge(tally, uniquingKeysWith: +) }
     }
 
-    /// - Returns: `found out`, `unnoticed`, or why nothing depends on the sync.
-    private static func outcome(
-        _ cheat: Cheat, _ recording: PowerRecording, _ disk: SimulatedDisk, _ syncs: [Int]
-    ) throws -> String {
-        let q0 = ContinuousClock.now
-        let lapses = recording.lapses(cheat, disk, syncs)
-        PowerTimes.shared.addAt(6, ContinuousClock.now - q0)
-        if lapses.isEmpty { return Harmless.sameTarget.rawValue }
-        var reason: Harmless?
-        for lapse in lapses {
-            if let known = lapse.isHarmless(recording) {
-                reason = reason ?? known
-                continue
-            }
-            let path = lapse.sync.target
-            let fates = [
-                Fate(.new, lost: path), Fate(.old), Fate(.new, lost: path, hasGarbage: true),
-            ]
-            let cuts: [Int]
-            let q1 = ContinuousClock.now
-            let harm = recording.harm(of: lapse)
-            PowerTimes.shared.addAt(7, ContinuousClock.now - q1)
-            switch harm {
-            case .none(let why):
-                reason = why
-                continue
-            case .certain(let places): cuts = places
-            case .rows:
-                // The last ones first: by then most has been promised.
-                let within = syncs.filter { lapse.start < $0 && $0 < lapse.end } + [lapse.end]
-                cuts = within.suffix(8).reversed()
-            }
-            for cut in cuts {
-                let q2 = ContinuousClock.now
-                var later = lapse.disk
-                for place in lapse.start + 1..<cut {
-                    later.apply(recording.events[place], at: place)
-                }
-                PowerTimes.shared.addAt(8, ContinuousClock.now - q2)
-                for fate in fates {
-                    let q3 = ContinuousClock.now
-                    let state = later.state(fate)
-                    PowerTimes.shared.addAt(9, ContinuousClock.now - q3)
-                    let r = isFoundOut(recording, cut, state)
-                    PowerTimes.shared.addAt(10, ContinuousClock.now - q3)
-                    if r { return "found out" }
-                }
-            }
-            let q4 = ContinuousClock.now
-            defer { PowerTimes.shared.addAt(11, ContinuousClock.now - q4) }
-            guard case .rows = harm,
-                try !recording.hasOtherRows(lapse, Array(cuts.prefix(3)), fates)
-            else { return "unnoticed" }
-            reason = .sameRows
-        }
-        return reason?.rawValue ?? "unnoticed"
-    }
-
-    private static func isFoundOut(
-        _ recording: PowerRecording, _ cut: Int, _ state: DiskState
-    ) -> Bool {
-        do {
-            try PowerCheck(recording: recording, cut: cut).check(state)
-            return false
-        } catch { return true }
-    }
+    private static let tally = Mutex<[String: Int]>([:])
 
     private static func kind(_ cheat: Cheat) -> String {
         if case .ignores = cheat { "ignores" } else { "swaps" }
     }
 
     private static func kind(_ event: StorageEvent) -> String {
+        if event.target.contains("/snapshots") { return "snapshot" }
         if case .syncDirectory = event { return "directory" }
         let path = event.target
         if path.hasSuffix("-wal") { return "log" }
@@ -191,7 +128,7 @@ import Testing
                 .random(Randomness(seed: random.next())), hasGarbage: random.below(2) == 0)
             do {
                 try PowerCheck(recording: recording, cut: cut)
-                    .check(disk.state(fate), isThorough: random.below(4) == 0)
+                    .check(disk.state(fate), random.below(4) == 0 ? .all : .copies)
             } catch {
                 Issue.record("\(error) before event \(cut), \(fate); \(recording.note)")
                 return

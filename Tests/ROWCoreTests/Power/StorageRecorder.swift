@@ -10,6 +10,7 @@ enum StorageEvent: Sendable {
     case resize(String, Int)
     case remove(String)
     case rename(String, to: String)
+    case link(String, to: String)
     case sync(String, withDirectory: Bool)
     case syncDirectory(String)
 
@@ -20,12 +21,17 @@ enum StorageEvent: Sendable {
         }
     }
 
-    /// The file or directory that a sync is about.
+    /// Without the bytes.
+    var summary: String {
+        "\("\(self)".prefix { $0 != "(" }) \(target)"
+    }
+
+    /// The file or directory that it is about.
     var target: String {
         switch self {
         case .makeDirectory(let path), .create(let path), .write(let path, _, _),
-            .resize(let path, _), .remove(let path), .rename(let path, _), .sync(let path, _),
-            .syncDirectory(let path):
+            .resize(let path, _), .remove(let path), .rename(let path, _), .link(let path, _),
+            .sync(let path, _), .syncDirectory(let path):
             path
         }
     }
@@ -88,6 +94,7 @@ final class StorageRecorder: StorageObserver, @unchecked Sendable {
         case .reserve: nil
         case .remove: .remove(path)
         case .rename(let target): .rename(path, to: String(target.dropFirst(root.count + 1)))
+        case .link(let target): .link(path, to: String(target.dropFirst(root.count + 1)))
         case .sync(let withDirectory): .sync(path, withDirectory: withDirectory)
         case .syncDirectory: .syncDirectory(path)
         case .create, .write: nil
