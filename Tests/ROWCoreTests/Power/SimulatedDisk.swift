@@ -40,6 +40,12 @@ struct SimulatedDisk {
         case .link(let path, let target):
             if let entry = entry(path) { enter(target, entry) }
         case .sync, .syncDirectory: sync(event)
+        case .failedSync(let path):
+            switch entry(path) {
+            case .file(let number): files[number].forget()
+            case .directory(let number): directories[number].pending = []
+            case nil: break
+            }
         }
     }
 
@@ -87,7 +93,9 @@ struct SimulatedDisk {
 
     private mutating func syncDirectory(_ path: String) {
         guard let number = directory(path) else { return }
-        directories[number].durable = directories[number].names
+        for change in directories[number].pending {
+            directories[number].durable[change.name] = change.entry
+        }
         directories[number].pending = []
         directories[number].renamed = [:]
     }

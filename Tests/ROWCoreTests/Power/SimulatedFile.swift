@@ -38,6 +38,9 @@ struct SimulatedFile {
         pending = []
     }
 
+    /// What came since the last sync never comes to the platter.
+    mutating func forget() { pending = [] }
+
     static func sectors(_ offset: Int, _ count: Int) -> Range<Int> {
         offset / sectorSize..<(offset + count + sectorSize - 1) / sectorSize
     }

@@ -1,4 +1,5 @@
 import Foundation
+import SystemPackage
 
 @testable import ROWCore
 
@@ -13,6 +14,8 @@ enum StorageEvent: Sendable {
     case link(String, to: String)
     case sync(String, withDirectory: Bool)
     case syncDirectory(String)
+    /// Of a file or directory. The kernel takes for clean what it failed to write.
+    case failedSync(String)
 
     var isSync: Bool {
         switch self {
@@ -31,7 +34,7 @@ enum StorageEvent: Sendable {
         switch self {
         case .makeDirectory(let path), .create(let path), .write(let path, _, _),
             .resize(let path, _), .remove(let path), .rename(let path, _), .link(let path, _),
-            .sync(let path, _), .syncDirectory(let path):
+            .sync(let path, _), .syncDirectory(let path), .failedSync(let path):
             path
         }
     }
@@ -44,6 +47,7 @@ enum StorageEvent: Sendable {
 final class StorageRecorder: StorageObserver, @unchecked Sendable {
     private let lock = NSLock()
     private var recorded: [StorageEvent] = []
+    private var unsyncable: Set<String> = []
     private let root: String
 
     /// - Parameter root: a directory that exists, without symbolic links.
@@ -59,10 +63,21 @@ final class StorageRecorder: StorageObserver, @unchecked Sendable {
     /// How many events there are so far: a place in time.
     var position: Int { lock.withLock { recorded.count } }
 
+    /// Has all syncs of files and directories of these names fail from now on.
+    func failSyncs(of names: Set<String>) { lock.withLock { unsyncable = names } }
+
     func carryOut(_ change: StorageChange, on path: String, _ call: () -> Int) -> Int {
         lock.withLock {
+            let path = String(path.dropFirst(root.count + 1))
+            switch change {
+            case .sync, .syncDirectory:
+                guard unsyncable.contains(SimulatedDisk.name(path)) else { break }
+                recorded.append(.failedSync(path))
+                return -Int(Errno.ioError.rawValue)
+            default: break
+            }
             let result = call()
-            if let event = event(change, String(path.dropFirst(root.count + 1)), result) {
+            if let event = event(change, path, result) {
                 recorded.append(event)
             }
             return result
