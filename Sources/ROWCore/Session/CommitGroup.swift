@@ -224,7 +224,7 @@ extension SessionState {
 
 /// The shadow's directory could not be synced: which of its new names are on disk is unknown.
 private struct NamesNotDurable: Error, CustomStringConvertible {
-    let cause: StateError
+    let cause: any Error
 
     var description: String { "\(cause)" }
 }

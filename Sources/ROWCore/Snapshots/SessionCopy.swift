@@ -28,8 +28,8 @@ struct SessionCopy: Sendable {
     func make(_ db: GRDB.Database) throws {
         let unfinished = Snapshots.unfinished(of: session)
         let shadow = unfinished.appending("shadow")
-        try shadow.makeDirectory()
         do {
+            try shadow.makeDirectory()
             let path = unfinished.appending(DatabaseState.fileName)
             try db.execute(sql: "VACUUM INTO ?", arguments: [path.string])
             let layers = try finishRows(path)
@@ -48,9 +48,13 @@ struct SessionCopy: Sendable {
             try? unfinished.removeTree()
             throw error
         }
-        if isDurable {
+        guard isDurable else { return }
+        do {
             try target.removingLastComponent().sync()
             try unfinished.removingLastComponent().sync()
+        } catch {
+            try? target.removeTree()
+            throw error
         }
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import NFSProtocol
+import SystemPackage
 import Testing
 
 @testable import ROWCore
