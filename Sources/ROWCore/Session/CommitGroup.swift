@@ -19,6 +19,8 @@ struct CommitBatch {
     var previousTopLayer: Int64?
     /// Bytes that files at a shadow server take up.
     var allocated: [LayerID: Int64] = [:]
+    /// Shadow files whose names are made durable before the transaction.
+    var newFiles: [LayerID] = []
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -112,8 +114,10 @@ extension SessionState {
         let rows = sealed.rows
         let known = sealed.allocated
         let isDurable = isDurable
-        let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
-        store.hasNewFiles = false
+        let newFiles = sealed.newFiles + store.newFiles
+        inFlight?.newFiles = newFiles
+        store.newFiles = []
+        let shadow = newFiles.isEmpty ? nil : store.shadowDirectory
         // The writer's thread only syncs these files and asks their size, which any thread may.
         let files = Confined(value: syncs)
         let back = Confined(value: self)
@@ -122,7 +126,7 @@ extension SessionState {
                 if let failure { throw failure }
                 guard isDurable else { return }
                 for (_, file) in files.value { try file.sync() }
-                try newFilesIn?.sync()
+                do { try shadow?.sync() } catch { throw NamesNotDurable(cause: error) }
             },
             { db in
                 var allocated = known
@@ -155,6 +159,7 @@ extension SessionState {
             if status == .nospc, !(error is ShadowFailure) { ballast.spend() }
             if let previous = sealed.previousTopLayer { topLayer = previous }
             forgetAll(failing: sealed, with: status)
+            if error is NamesNotDurable { makeNewFilesAnew() }
             startNext()
             return
         }
@@ -187,11 +192,18 @@ extension SessionState {
         openFiles.removeAll()
         nodes.removeAll()
         forgetReservations()
-        store.hasNewFiles = true
+        store.newFiles += sealed.newFiles
         writeVerifier = UInt64.random(in: .min ... .max)
         remoteFiles?.forgetUnstable()
         for waiter in waiters { waiter(status) }
         remoteFiles?.wakeAll()
+    }
+
+    /// After a failed sync the kernel takes a directory for clean, so the next one would make nothing
+    /// durable. No row refers to these files yet: without them the directory must be written again.
+    private func makeNewFilesAnew() {
+        for layer in store.newFiles { Storage.remove(store.shadowPath(layer)) }
+        store.newFiles = []
     }
 
     private func row(of node: Node) -> SessionRow.NodeRow {
@@ -208,6 +220,13 @@ extension SessionState {
         if let failure = error as? ShadowFailure { return failure.status }
         return isDiskFull(error) ? .nospc : .io
     }
+}
+
+/// The shadow's directory could not be synced: which of its new names are on disk is unknown.
+private struct NamesNotDurable: Error, CustomStringConvertible {
+    let cause: any Error
+
+    var description: String { "\(cause)" }
 }
 
 extension NFS3.Status {

@@ -12,8 +12,8 @@ final class SessionStore {
     let identity: Identity
     let writer: Writer
     let reader: RowReader
-    /// Shadow files were made since the directory was last synced.
-    var hasNewFiles = false
+    /// Shadow files that were made since the directory was last synced.
+    var newFiles: [LayerID] = []
     /// What opening found that an operator should know.
     private(set) var notices: [String] = []
     private let lock: FileLock
@@ -387,7 +387,7 @@ final class SessionStore {
         do {
             return (try SparseFile(path: path, create: false), false)
         } catch .noSuchFileOrDirectory where create {
-            hasNewFiles = true
+            newFiles.append(id)
             return (try SparseFile(path: path, create: true), true)
         }
     }

@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 import Glibc
 import NFSProtocol
@@ -144,16 +143,16 @@ extension StoredSession {
         guard code == 0 else {
             throw StateError(.io, "cannot remove \(directory): \(Errno(rawValue: -code))")
         }
+        // Before a file of it goes, or a loss of power could leave a session that lacks some.
+        try parent.sync()
         do {
-            let files = FileManager.default
-            for leftover in try files.contentsOfDirectory(atPath: parent.string)
-            where leftover.hasPrefix(removalPrefix) {
-                try files.removeItem(atPath: parent.appending(leftover).string)
+            for leftover in try ShadowFacts.names(in: parent)
+            where leftover.string.hasPrefix(removalPrefix) {
+                try parent.pushing(leftover).removeTree()
             }
         } catch {
             throw StateError(.io, "the session is gone, but not all its files: \(error)")
         }
-        try parent.sync()
     }
 
     /// Begins with a dot, which no session's name does.

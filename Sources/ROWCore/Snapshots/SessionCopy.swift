@@ -1,4 +1,3 @@
-import CLinux
 import GRDB
 import Glibc
 import NFSProtocol
@@ -29,8 +28,8 @@ struct SessionCopy: Sendable {
     func make(_ db: GRDB.Database) throws {
         let unfinished = Snapshots.unfinished(of: session)
         let shadow = unfinished.appending("shadow")
-        try shadow.makeDirectory()
         do {
+            try shadow.makeDirectory()
             let path = unfinished.appending(DatabaseState.fileName)
             try db.execute(sql: "VACUUM INTO ?", arguments: [path.string])
             let layers = try finishRows(path)
@@ -46,12 +45,16 @@ struct SessionCopy: Sendable {
             try target.removingLastComponent().makeDirectory()
             try unfinished.rename(toNew: target)
         } catch {
-            Snapshots.removeTree(unfinished)
+            try? unfinished.removeTree()
             throw error
         }
-        if isDurable {
+        guard isDurable else { return }
+        do {
             try target.removingLastComponent().sync()
             try unfinished.removingLastComponent().sync()
+        } catch {
+            try? target.removeTree()
+            throw error
         }
     }
 
@@ -82,8 +85,7 @@ struct SessionCopy: Sendable {
 extension FilePath {
     /// Gives a file or directory a name that nothing has yet.
     func rename(toNew target: FilePath) throws(StateError) {
-        let code = clinux_renameat2(
-            AT_FDCWD, string, AT_FDCWD, target.string, CLINUX_RENAME_NOREPLACE)
+        let code = Storage.rename(self, toNew: target)
         guard code != 0 else { return }
         let name = target.lastComponent?.string ?? ""
         guard code != -EEXIST, code != -ENOTEMPTY else {
@@ -97,10 +99,23 @@ extension FilePath {
         do {
             let file = try FileDescriptor.open(self, .readOnly, options: .closeOnExec)
             defer { try? file.close() }
-            let code = clinux_fsync(file.rawValue)
+            let code = Storage.sync(file.rawValue)
             if code != 0 { throw Errno(rawValue: -code) }
         } catch {
             throw StateError(.io, "cannot sync \(self): \(error)")
         }
+    }
+
+    /// Removes a file, or a directory with all that is in it; symbolic links are not followed.
+    func removeTree() throws(Errno) {
+        let code = Storage.remove(self)
+        switch -code {
+        case 0, ENOENT: return
+        case EISDIR: break
+        default: throw Errno(rawValue: -code)
+        }
+        for name in try ShadowFacts.names(in: self) { try pushing(name).removeTree() }
+        let outcome = Storage.removeDirectory(self)
+        if outcome != 0 { throw Errno(rawValue: -outcome) }
     }
 }

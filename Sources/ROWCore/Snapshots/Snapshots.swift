@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 import Glibc
 import NFSProtocol
@@ -28,12 +27,8 @@ enum Snapshots {
         let directory = directory(of: session)
         for name in (try? ShadowFacts.names(in: directory)) ?? []
         where name.string.hasPrefix(prefix) {
-            removeTree(directory.pushing(name))
+            try? directory.pushing(name).removeTree()
         }
-    }
-
-    static func removeTree(_ path: FilePath) {
-        try? FileManager.default.removeItem(atPath: path.string)
     }
 
     /// The tags of a session's snapshots.
@@ -71,8 +66,8 @@ enum Snapshots {
         _ layer: LayerID, from: FilePath, to: FilePath, mustExist: Bool
     ) throws(StateError) {
         let (old, new) = (from.appending(layer.fileName), to.appending(layer.fileName))
-        if Glibc.link(old.string, new.string) == 0 { return }
-        switch errno {
+        switch -Storage.link(old, to: new) {
+        case 0: return
         case ENOENT where !mustExist: return
         case EEXIST where isSame(old, new): return
         case let code:

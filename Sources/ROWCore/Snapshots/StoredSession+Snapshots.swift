@@ -52,7 +52,7 @@ extension StoredSession {
         let doomed = Snapshots.unfinished(of: directory)
         try path.rename(toNew: doomed)
         try Snapshots.directory(of: directory).sync()
-        Snapshots.removeTree(doomed)
+        try? doomed.removeTree()
     }
 
     /// - Returns: what went wrong.

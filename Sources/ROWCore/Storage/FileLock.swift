@@ -37,36 +37,38 @@ final class FileLock {
 }
 
 extension FilePath {
-    /// Makes the directory and those above it, all of them durable.
+    /// Makes the directory and those above it, all of them durable: also those that are there already,
+    /// whose maker may have been killed before it came to that.
     func makeDirectory() throws(StateError) {
-        let isNew = !exists
         let code = Storage.makeDirectories(self)
         guard code == 0 else {
             throw StateError(.io, "cannot make the directory \(self): \(Errno(rawValue: -code))")
         }
-        guard isNew else { return }
         var above = self
         while above.removeLastComponent() {
-            // Directories that we may not read are not ones that we made entries in.
-            guard (try? above.sync()) != nil else { return }
+            do { try above.syncEntries() } catch {
+                // Directories that we may not read are not ones that we made entries in.
+                if error == .permissionDenied { return }
+                // Not every file system has directories that can be synced.
+                guard error == .invalidArgument else { throw above.notSynced(error) }
+            }
         }
-    }
-
-    private var exists: Bool {
-        var stat = clinux_stat()
-        return clinux_fstatat(AT_FDCWD, string, 0, &stat) == 0
     }
 
     /// Makes entries of this directory durable.
     func sync() throws(StateError) {
-        do {
-            let directory = try FileDescriptor.open(
-                self, .readOnly, options: [.directory, .closeOnExec])
-            defer { try? directory.close() }
-            let code = Storage.syncDirectory(directory.rawValue)
-            if code != 0 { throw Errno(rawValue: -code) }
-        } catch {
-            throw StateError(.io, "cannot sync the directory \(self): \(error)")
-        }
+        do { try syncEntries() } catch { throw notSynced(error) }
+    }
+
+    private func syncEntries() throws(Errno) {
+        let fd = open(string, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard fd >= 0 else { throw Errno(rawValue: errno) }
+        defer { close(fd) }
+        let code = Storage.syncDirectory(fd)
+        if code != 0 { throw Errno(rawValue: -code) }
+    }
+
+    private func notSynced(_ error: Errno) -> StateError {
+        StateError(.io, "cannot sync the directory \(self): \(error)")
     }
 }

@@ -76,6 +76,29 @@ enum Storage {
         Int32(carryOut(.remove, on: path.string) { result(unlink(path.string)) })
     }
 
+    /// Removes a directory that is empty.
+    static func removeDirectory(_ path: FilePath) -> Int32 {
+        Int32(carryOut(.remove, on: path.string) { result(rmdir(path.string)) })
+    }
+
+    /// Lets a file have another name as well.
+    static func link(_ path: FilePath, to target: FilePath) -> Int32 {
+        Int32(
+            carryOut(.link(to: target.string), on: path.string) {
+                result(Glibc.link(path.string, target.string))
+            })
+    }
+
+    /// Gives a file or directory a name that nothing has yet; EEXIST when something has.
+    static func rename(_ path: FilePath, toNew target: FilePath) -> Int32 {
+        Int32(
+            carryOut(.rename(to: target.string), on: path.string) {
+                Int(
+                    clinux_renameat2(
+                        AT_FDCWD, path.string, AT_FDCWD, target.string, CLINUX_RENAME_NOREPLACE))
+            })
+    }
+
     static func rename(_ path: FilePath, to target: FilePath) -> Int32 {
         Int32(
             carryOut(.rename(to: target.string), on: path.string) {
@@ -162,8 +185,10 @@ enum StorageChange {
     /// SQLite syncs the directory along with the first sync of a journal.
     case sync(withDirectory: Bool)
     case syncDirectory
+    /// Of a file's name, or of an empty directory.
     case remove
     case rename(to: String)
+    case link(to: String)
 }
 
 /// A test that looks on at changes of storage. It is called on whatever thread makes one.

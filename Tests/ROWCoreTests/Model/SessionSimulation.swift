@@ -362,7 +362,7 @@ final class SessionSimulation: OperationPerformer {
 }
 
 /// As `==`, which takes its time in a debug build.
-private func areEqual(_ one: ArraySlice<UInt8>, _ other: ArraySlice<UInt8>) -> Bool {
+func areEqual(_ one: ArraySlice<UInt8>, _ other: ArraySlice<UInt8>) -> Bool {
     one.count == other.count
         && one.withUnsafeBytes { one in
             other.withUnsafeBytes { other in

@@ -4,7 +4,7 @@
 enum Cheat: CustomStringConvertible {
     /// The sync does nothing.
     case ignores(Int)
-    /// The sync and the next one change places.
+    /// The sync is done after the next one, and the power goes between the two.
     case swaps(Int)
 
     var description: String {
@@ -15,24 +15,20 @@ enum Cheat: CustomStringConvertible {
     }
 }
 
-/// A time in which something is not on disk that should be.
-struct Lapse {
-    /// After the event at `start`.
-    let disk: SimulatedDisk
-    let start: Int
-    /// The sync that has not been done.
-    let sync: StorageEvent
-    /// The place of the next sync that makes up for it.
-    let end: Int
+/// What comes of a cheat.
+enum CheatOutcome: Hashable, CustomStringConvertible {
+    /// What was promised is not there.
+    case foundOut
+    case harmless(Harmless)
+    /// Something is lost, and the check does not see it.
+    case unnoticed
 
-    /// Why nothing depends on it, if that can be seen without looking at what is lost.
-    func isHarmless(_ recording: PowerRecording) -> Harmless? {
-        if disk.isSettled(sync) { return .nothingUnsynced }
-        // What was promised before may depend on a database: the log that it came from is overwritten.
-        // Anything else can only be missed by who was promised something since.
-        let isDatabase = sync.target.hasSuffix(".sqlite")
-        let hasPromise = recording.hasPromise(in: start + 1..<end + 1)
-        return hasPromise || isDatabase ? nil : .coveredBeforeAnyPromise
+    var description: String {
+        switch self {
+        case .foundOut: "found out"
+        case .harmless(let reason): "\(reason)"
+        case .unnoticed: "unnoticed"
+        }
     }
 }
 
@@ -44,46 +40,93 @@ enum Harmless: String {
     case coveredBeforeAnyPromise
     /// The two syncs that change places are of the same file.
     case sameTarget
-    /// No byte that could be lost was recorded and in use when anything was promised.
+    /// The file is gone before anybody is told of anything.
+    case fileGone
+    /// No byte that could be lost was recorded and in use.
     case noByteInUse
     /// No name that could be lost was of a file in use.
     case noNameInUse
     /// SQLite reads the same rows without it, but for those that only tell of space and openings.
     case sameRows
+    /// A transaction is lost that nobody was told of yet.
+    case notPromised
 }
 
-extension PowerRecording {
-    /// What a cheat comes to.
-    /// - Parameter disk: before the sync.
-    func lapses(_ cheat: Cheat, _ disk: SimulatedDisk, _ syncs: [Int]) -> [Lapse] {
+/// Tries a disk that cheats at one sync.
+struct CheatingDisk {
+    let recording: PowerRecording
+    /// Places of all syncs.
+    let syncs: [Int]
+    /// Before the sync.
+    let disk: SimulatedDisk
+    /// Which of the syncs.
+    let index: Int
+
+    private var start: Int { syncs[index] }
+    private var sync: StorageEvent { recording.events[start] }
+    private var lost: SimulatedDisk.Entry? { disk.entry(sync.target) }
+
+    private var fates: [Fate] {
+        [Fate(.new, lost: lost), Fate(.old), Fate(.new, lost: lost, hasGarbage: true)]
+    }
+
+    func outcome(_ cheat: Cheat) throws -> CheatOutcome {
+        if disk.isSettled(sync) { return .harmless(.nothingUnsynced) }
         switch cheat {
-        case .ignores(let index):
-            return [
-                Lapse(
-                    disk: disk, start: syncs[index], sync: events[syncs[index]],
-                    end: end(of: syncs[index], after: syncs[index]))
-            ]
-        case .swaps(let index):
-            guard index + 1 < syncs.count else { return [] }
-            let (first, second) = (syncs[index], syncs[index + 1])
-            guard events[first].target != events[second].target else { return [] }
-            var disk = disk
-            disk.sync(events[second])
-            let before = Lapse(disk: disk, start: first, sync: events[first], end: second)
-            for place in first + 1..<second { disk.apply(events[place], at: place) }
-            disk.sync(events[first])
-            let after = Lapse(
-                disk: disk, start: second, sync: events[second],
-                end: end(of: second, after: second))
-            return [before, after]
+        case .ignores: return try ignoring()
+        case .swaps: return try swapping()
         }
     }
 
-    /// The place of the next sync that does what the one at `place` did.
-    private func end(of place: Int, after start: Int) -> Int {
-        let sync = events[place]
-        let later = events.indices[(start + 1)...].first { place in
-            switch (sync, events[place]) {
+    // MARK: Ignoring
+
+    private func ignoring() throws -> CheatOutcome {
+        let end = nextSync
+        let range = start + 1..<end + 1
+        let path = sync.target
+        if path.contains("/snapshots/.") {
+            guard let copy = recording.copies.first(where: { range.contains($0.position) }) else {
+                return .harmless(.coveredBeforeAnyPromise)
+            }
+            return try ignoring(copy)
+        }
+        let promises = recording.acknowledged.filter { range.contains($0.position) }
+        if path.hasSuffix("/shadow") || !path.contains(".sqlite") && isFile {
+            let harmed = promises.filter { isInUse(cut: $0.position, recording.states[$0.state]) }
+            guard let first = harmed.first, let last = harmed.last else {
+                return .harmless(isFile ? .noByteInUse : .noNameInUse)
+            }
+            let cuts = [first.position, last.position]
+            return cuts.contains(where: isFoundOut) ? .foundOut : .unnoticed
+        }
+        // What was promised before may depend on a database: the log that it came from is overwritten.
+        // Anything else can only be missed by who was promised something since.
+        let first = recording.firstPromise(in: range, on: path)
+        if first == nil, !path.hasSuffix(".sqlite") {
+            return .harmless(.coveredBeforeAnyPromise)
+        }
+        let within = syncs.filter { start < $0 && $0 < end }.suffix(4) + [end]
+        return try compareRows(at: Set(within + [first ?? end]).sorted())
+    }
+
+    /// A sync of a snapshot or clone that is being made.
+    private func ignoring(_ copy: PowerRecording.Copy) throws -> CheatOutcome {
+        if let lost, !later(copy.position).hasName(lost) { return .harmless(.fileGone) }
+        if isFoundOut(copy.position) { return .foundOut }
+        guard sync.target.hasSuffix("/shadow"),
+            !isInUse(cut: copy.position, recording.states[copy.state])
+        else { return .unnoticed }
+        return .harmless(.noNameInUse)
+    }
+
+    private var isFile: Bool {
+        if case .file = lost { true } else { false }
+    }
+
+    /// The place of the next sync that does what this one did.
+    private var nextSync: Int {
+        let later = syncs[(index + 1)...].first { place in
+            switch (sync, recording.events[place]) {
             case (.sync(let path, _), .sync(let other, _)): path == other
             case (.syncDirectory(let path), .syncDirectory(let other)): path == other
             case (.syncDirectory(let path), .sync(let other, true)):
@@ -91,61 +134,108 @@ extension PowerRecording {
             default: false
             }
         }
-        return later ?? events.count
+        return later ?? recording.events.count
+    }
+
+    // MARK: Swapping
+
+    /// The power goes when the next sync is done and this one is not.
+    private func swapping() throws -> CheatOutcome {
+        guard index + 1 < syncs.count else { return .harmless(.coveredBeforeAnyPromise) }
+        let next = recording.events[syncs[index + 1]]
+        if next.target == sync.target { return .harmless(.sameTarget) }
+        let cut = syncs[index + 1] + 1
+        let path = sync.target
+        guard path.hasSuffix("/shadow") || !path.contains(".sqlite") && isFile else {
+            return try compareRows(at: [cut])
+        }
+        var isUsed = false
+        for fate in fates {
+            guard let found = check(cut, fate) else { return .foundOut }
+            isUsed = isUsed || isInUse(cut: cut, recording.states[found.state])
+        }
+        if isUsed { return .unnoticed }
+        return .harmless(isFile ? .noByteInUse : .noNameInUse)
     }
 
     // MARK: What is lost
 
-    /// Whether anything that was promised during a lapse can be missing because of it.
-    func reasonOfHarmlessness(_ lapse: Lapse, _ cuts: [Int], _ fates: [Fate]) throws -> Harmless? {
-        switch lapse.sync {
-        case .syncDirectory(let path):
-            return hasNameInUse(lapse, path) ? nil : .noNameInUse
-        case .sync(let path, _) where path.contains(".sqlite"):
-            return try hasOtherRows(lapse, cuts, fates) ? nil : .sameRows
-        case .sync(let path, _):
-            return hasByteInUse(lapse, path) ? nil : .noByteInUse
-        default: return nil
+    /// The disk at a later time, without the sync.
+    private func later(_ cut: Int, isHonest: Bool = false) -> SimulatedDisk {
+        var disk = disk
+        if isHonest { disk.sync(sync) }
+        for place in start + 1..<cut { disk.apply(recording.events[place], at: place) }
+        return disk
+    }
+
+    /// - Returns: nil when what was promised is missing.
+    private func check(_ cut: Int, _ fate: Fate, isHonest: Bool = false) -> PowerCheck.Found? {
+        let state = later(cut, isHonest: isHonest).state(fate)
+        let depth: PowerCheck.Depth = sync.target.contains("/shadow/") ? .session : .copies
+        return try? PowerCheck(recording: recording, cut: cut).check(state, depth)
+    }
+
+    private func isFoundOut(_ cut: Int) -> Bool { fates.contains { check(cut, $0) == nil } }
+
+    /// Looks for rows that are lost with the sync, and then whether that is noticed.
+    private func compareRows(at cuts: [Int]) throws -> CheatOutcome {
+        var outcome = CheatOutcome.harmless(.sameRows)
+        for cut in cuts {
+            let (cheated, honest) = (later(cut), later(cut, isHonest: true))
+            for fate in fates.prefix(2) {
+                let rows = try DatabaseRows.read(cheated.state(fate))
+                if rows == (try DatabaseRows.read(honest.state(fate))) { continue }
+                guard let found = check(cut, fate) else { return .foundOut }
+                let isOlder = found != check(cut, fate, isHonest: true)
+                if isOlder, outcome != .unnoticed {
+                    outcome = .harmless(.notPromised)
+                } else {
+                    outcome = .unnoticed
+                }
+            }
         }
+        return outcome
+    }
+
+    /// Whether a state shows what the sync would have made durable.
+    private func isInUse(cut: Int, _ state: PowerRecording.State) -> Bool {
+        isFile ? hasByteInUse(cut, state) : hasNameInUse(cut, state)
     }
 
     /// The object whose data a shadow file holds.
     private func object(_ path: String) -> Int? {
         guard let id = LayerID(fileName: SimulatedDisk.name(path))?.node else { return nil }
-        return exposed.first { $0.value.id == id }?.key
+        return recording.exposed.first { $0.value.id == id }?.key
     }
 
-    /// What clients were promised in these places.
-    private func promises(_ lapse: Lapse) -> [(position: Int, state: State)] {
-        acknowledged.filter { (lapse.start + 1...lapse.end).contains($0.position) }
-            .map { ($0.position, states[$0.state]) }
-    }
-
-    /// Whether an unsynced byte of a shadow file is one that a promised state shows.
-    private func hasByteInUse(_ lapse: Lapse, _ path: String) -> Bool {
-        guard let object = object(path), let file = lapse.disk.file(path) else { return false }
+    /// Whether an unsynced byte of the shadow file is one that the state shows.
+    private func hasByteInUse(_ cut: Int, _ state: PowerRecording.State) -> Bool {
+        let path = sync.target
+        guard let object = object(path), let file = disk.file(path),
+            let data = state.tree.objects[object]?.data
+        else { return false }
         let new = file.content(SectorChoice(.new))
         let old = file.content(SectorChoice(.old))
-        return promises(lapse).contains { position, state in
-            guard let data = state.tree.objects[object]?.data else { return false }
-            var limit = min(data.count, new.count)
-            for place in lapse.start..<position {
-                if case .resize(path, let size) = events[place] { limit = min(limit, size) }
-            }
-            return file.pending.contains { change in
-                guard case .write(let offset, let bytes) = change.kind,
-                    isRecorded(object, change.position, state)
-                else { return false }
-                return (offset..<max(offset, min(offset + bytes.count, limit))).contains { place in
-                    new[place] == data[place]
-                        && (!file.isDurable(place) || old[place] != new[place])
-                }
+        var limit = min(data.count, new.count)
+        for place in start..<cut {
+            if case .resize(path, let size) = recording.events[place] { limit = min(limit, size) }
+        }
+        return file.pending.contains { change in
+            guard case .write(let offset, let bytes) = change.kind,
+                isRecorded(object, change.position, state)
+            else { return false }
+            return (offset..<max(offset, min(offset + bytes.count, limit))).contains { place in
+                new[place] == data[place]
+                    && (!file.isDurable(place) || place >= old.count || old[place] != new[place])
             }
         }
     }
 
     /// Whether a state knows of the write that was being carried out at a position.
-    private func isRecorded(_ object: Int, _ position: Int, _ state: State) -> Bool {
+    private func isRecorded(
+        _ object: Int, _ position: Int, _ state: PowerRecording.State
+    ) -> Bool {
+        let writes = recording.writes
         let index = writes.lastIndex { $0.object == object && $0.position <= position }
         guard let index, index < state.writeCount else { return false }
         let write = writes[index].write
@@ -154,36 +244,23 @@ extension PowerRecording {
         }
     }
 
-    /// Whether an unsynced name is of a file that a promised state needs.
-    private func hasNameInUse(_ lapse: Lapse, _ directory: String) -> Bool {
-        lapse.disk.unsyncedNames(of: directory).contains { name in
-            if ["lock", "ballast"].contains(name) || name.hasSuffix("-journal") { return false }
+    /// Whether an unsynced name of the shadow is of a file without which the state is another one.
+    private func hasNameInUse(_ cut: Int, _ state: PowerRecording.State) -> Bool {
+        let directory = sync.target
+        let later = later(cut)
+        return disk.unsyncedNames(of: directory).contains { name in
             let path = directory + "/" + name
-            guard directory.hasSuffix("/shadow") else { return true }
-            guard let object = object(path) else { return false }
-            let below = main.objects[object]?.data ?? []
-            return promises(lapse).contains { _, state in
-                guard let data = state.tree.objects[object]?.data else { return false }
-                // Without the file, it is main's or zeros.
-                return data != below && data.contains { $0 != 0 }
+            guard let object = object(name), let data = state.tree.objects[object]?.data,
+                let file = disk.file(path), later.file(path) != nil || path.contains("/snapshots/.")
+            else { return false }
+            // Eight bytes that are neither main's nor zeros do not come together by chance.
+            let below = recording.main.objects[object]?.data ?? []
+            let content = file.content(SectorChoice(.new))
+            return stride(from: 0, to: min(data.count, content.count) - 7, by: 8).contains { place in
+                let part = place..<place + 8
+                return data[part] == content[part] && data[part].contains { $0 != 0 }
+                    && (part.upperBound > below.count || data[part] != below[part])
             }
         }
-    }
-
-    private func hasOtherRows(_ lapse: Lapse, _ cuts: [Int], _ fates: [Fate]) throws -> Bool {
-        for cut in cuts {
-            var cheated = lapse.disk
-            var honest = lapse.disk
-            honest.sync(lapse.sync)
-            for place in lapse.start + 1..<cut {
-                cheated.apply(events[place], at: place)
-                honest.apply(events[place], at: place)
-            }
-            for fate in fates {
-                let found = try DatabaseRows.read(cheated.state(fate))
-                if try found != DatabaseRows.read(honest.state(fate)) { return true }
-            }
-        }
-        return false
     }
 }

@@ -1,9 +1,11 @@
 import Foundation
 import GRDB
 
+@testable import ROWCore
+
 /// What SQLite alone reads out of the databases of a disk.
 enum DatabaseRows {
-    /// Rows that only tell how often a database was opened, and of space in use.
+    /// Rows and columns that only tell how often a database was opened, and of space in use.
     private static let promisingNothing = ["generation", "allocated"]
 
     /// - Returns: all rows of all tables as text.
@@ -25,6 +27,12 @@ enum DatabaseRows {
             return try tables.flatMap { table in
                 try Row.fetchAll(db, sql: "SELECT * FROM \(table)").compactMap { row in
                     if let key = row["key"] as String?, promisingNothing.contains(key) {
+                        return nil
+                    }
+                    // Main tells of its root at every opening.
+                    if path.hasSuffix("image.sqlite"), table == "node",
+                        row["id"] as Int64? == NodeID.root.row
+                    {
                         return nil
                     }
                     let columns = row.filter { !promisingNothing.contains($0.0) }

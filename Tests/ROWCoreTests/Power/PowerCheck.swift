@@ -13,31 +13,52 @@ struct PowerCheck {
     /// When the power went: events before this place have happened.
     let cut: Int
 
-    /// - Parameter isThorough: works on with the session afterwards, and has fsck look at it first.
+    /// How much of what is found is looked at.
+    enum Depth {
+        case session
+        /// Snapshots and clones, too.
+        case copies
+        /// fsck looks at it first, and the session is worked on afterwards.
+        case all
+    }
+
+    /// What was found: the state that the session is in, and how much of main is on record.
+    struct Found: Equatable {
+        let state: Int
+        let imported: [Int]
+    }
+
     /// - Throws: ``Difference``.
-    func check(_ disk: DiskState, isThorough: Bool = false) throws {
+    @discardableResult
+    func check(_ disk: DiskState, _ depth: Depth = .session) throws -> Found {
         let root = PowerScratch.newPath()
         defer { try? FileManager.default.removeItem(atPath: root) }
         try disk.write(below: root)
         let directory = root + "/state"
         // A session that nobody was given yet may be unfinished, which fsck takes for damage.
-        if isThorough, recording.opened.contains(where: { $0.position <= cut }) {
+        if depth == .all, recording.opened.contains(where: { $0.position <= cut }) {
             try runFsck(directory)
         }
         let engine: Engine
         do {
-            engine = try Engine(PlainMain(recording.main), directory: directory)
+            engine = try Engine(
+                PlainMain(recording.main, pageCount: 100), directory: directory)
         } catch {
             throw Difference(text: "the session does not open: \(error)")
         }
         try expect(engine.events.isEmpty, "opening complains: \(engine.events)")
-        try checkIdentity(engine)
-        let state = try recording.states[found(engine)]
-        try checkTree(engine, state)
+        let imported = try checkIdentity(engine)
+        let index = try found(engine)
+        let state = recording.states[index]
+        try checkHandles(engine, try checkTree(engine, state, isCopy: false))
         try checkCounters(engine, state)
-        try checkDatabases(engine)
-        if isThorough { try workOn(engine, state) }
+        if depth != .session { try checkCopies(engine) }
+        if depth == .all {
+            try checkDatabases(engine)
+            try workOn(engine, state)
+        }
         engine.crash()
+        return Found(state: index, imported: imported)
     }
 
     private func expect(_ isTrue: Bool, _ text: @autoclosure () -> String) throws {
@@ -58,17 +79,19 @@ struct PowerCheck {
         try expect(damage.isEmpty, "fsck finds damage: \(damage)")
     }
 
-    private func checkIdentity(_ engine: Engine) throws {
+    /// - Returns: how much of main is on record.
+    private func checkIdentity(_ engine: Engine) throws -> [Int] {
         if let opened = recording.opened.last(where: { $0.position <= cut }) {
             try expect(
                 PowerScratch.identity(engine) == opened.identity, "the session is another one")
         }
+        let rows = try PowerScratch.importedRows(engine)
         if let imported = recording.imported.last(where: { $0.position <= cut }) {
-            let rows = try PowerScratch.importedRows(engine)
             try expect(
                 zip(rows, imported.rows).allSatisfy { $0 >= $1 },
                 "the image has \(rows) rows, and had \(imported.rows)")
         }
+        return rows
     }
 
     /// The state that the session is in, told by its stored replies: all of them up to some.
@@ -78,11 +101,13 @@ struct PowerCheck {
         }
         let acknowledged = recording.acknowledgedState(at: cut)
         let last = replies.last ?? 0
-        let index = recording.states.firstIndex { $0.lastReply == last }
+        let layer = engine.session.topLayer
+        let index = recording.states.firstIndex { $0.lastReply == last && $0.topLayer == layer }
         guard let index, index >= acknowledged else {
+            let known = recording.states[acknowledged]
             throw Difference(
-                text: "the last reply is \(last), acknowledged was "
-                    + "\(recording.states[acknowledged].lastReply)")
+                text: "the last reply is \(last) and layer \(layer) on top, acknowledged were "
+                    + "\(known.lastReply) and \(known.topLayer)")
         }
         let first = max(1, last - StoredReply.countPerClient + 1)
         try expect(
@@ -93,7 +118,10 @@ struct PowerCheck {
 
     // MARK: The tree
 
-    private func checkTree(_ engine: Engine, _ state: PowerRecording.State) throws {
+    /// - Parameter isCopy: no byte in it is one that was written later.
+    private func checkTree(
+        _ engine: Engine, _ state: PowerRecording.State, isCopy: Bool
+    ) throws -> [Int: NodeID] {
         var found: [Int: NodeID] = [PlainTree.root: .root]
         var queue = [PlainTree.root]
         while let directory = queue.popLast() {
@@ -113,11 +141,11 @@ struct PowerCheck {
                 if state.tree[child].isDirectory {
                     queue.append(child)
                 } else {
-                    try checkObject(engine, child, childID, state)
+                    try checkObject(engine, child, childID, state, isCopy: isCopy)
                 }
             }
         }
-        try checkHandles(engine, found)
+        return found
     }
 
     private func attempt<T>(_ what: String, _ body: () throws -> T) throws -> T {
@@ -141,7 +169,7 @@ struct PowerCheck {
     }
 
     private func checkObject(
-        _ engine: Engine, _ object: Int, _ id: NodeID, _ state: PowerRecording.State
+        _ engine: Engine, _ object: Int, _ id: NodeID, _ state: PowerRecording.State, isCopy: Bool
     ) throws {
         try checkAttributes(engine, object, id, state)
         let expected = state.tree[object]
@@ -149,8 +177,8 @@ struct PowerCheck {
         case .regular:
             let (bytes, eof) = try attempt("reading \(object)") { try engine.read(id) }
             try expect(eof && bytes.count == expected.data.count, "\(object) has another length")
-            if bytes == expected.data { return }
-            let fuzz = recording.fuzz(object, state, before: cut)
+            if areEqual(bytes[...], expected.data[...]) { return }
+            let fuzz = isCopy ? [] : recording.fuzz(object, state, before: cut)
             for place in bytes.indices where bytes[place] != expected.data[place] {
                 let isWritten = fuzz.contains { write in
                     let index = write.bytes.startIndex + place - write.offset
@@ -192,6 +220,28 @@ struct PowerCheck {
                     try session.attributes(of: try session.node(of: handle))
                 }
                 try expect(status == .stale, "\(object) is gone, and its handle is not stale")
+            }
+        }
+    }
+
+    /// Each snapshot and clone that is there is whole, and those that were promised are there.
+    private func checkCopies(_ engine: Engine) throws {
+        let tags = Set(Snapshots.tags(of: FilePath(engine.sessionDirectory)))
+        for copy in recording.copies {
+            let isSnapshot = copy.path.hasPrefix("session/")
+            let isThere =
+                isSnapshot
+                ? tags.contains(SimulatedDisk.name(copy.path))
+                : Disk.exists(engine.directory + "/" + copy.path)
+            let isExpected = copy.position <= cut && (copy.removed?.lowerBound ?? .max) > cut
+            try expect(isThere || !isExpected, "\(copy.path) is missing")
+            try expect(
+                !isThere || (copy.removed?.upperBound ?? .max) > cut, "\(copy.path) is back")
+            guard isThere else { continue }
+            try attempt("opening \(copy.path)") {
+                try engine.with(session: copy.path) {
+                    _ = try checkTree(engine, recording.states[copy.state], isCopy: true)
+                }
             }
         }
     }

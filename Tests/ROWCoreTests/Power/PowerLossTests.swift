@@ -16,120 +16,96 @@ import Testing
     func whatWasPromisedIsThereAfterEverySync(lane: Int) throws {
         let recording = try Self.recording.get()
         #expect(recording.operationCount >= 300)
+        #expect(recording.copies.count == 5)
         var random = Randomness(for: UInt64(lane))
-        var disk = SimulatedDisk()
-        var cuts = 0
-        var states = 0
-        var syncIndex = 0
-        for (position, event) in recording.events.enumerated() {
-            if event.isSync {
-                if syncIndex % Self.lanes.count == lane {
-                    let check = PowerCheck(recording: recording, cut: position)
-                    for (index, fate) in Self.fates(&random).enumerated() {
-                        do {
-                            try check.check(
-                                disk.state(fate), isThorough: index == 0 && cuts % 4 == 0)
-                        } catch {
-                            Issue.record(
-                                "\(error) at event \(position) (\(event)), \(fate); \(recording.note)"
-                            )
-                            return
-                        }
-                        states += 1
-                    }
-                    cuts += 1
-                }
-                syncIndex += 1
-            }
-            disk.apply(event, at: position)
-        }
-        print(
-            "lane \(lane): \(syncIndex) syncs, \(recording.events.count) events, \(cuts) cuts, \(states) states, \(recording.states.count) transactions, refused \(recording.refusedCount)"
-        )
-    }
-
-    static func fates(_ random: inout Randomness) -> [Fate] {
-        [
-            Fate(.old), Fate(.random(Randomness(seed: random.next())), hasGarbage: true),
-            Fate(.torn(position: 0, keeping: Double(random.below(100)) / 100)),
-        ]
-    }
-
-    // MARK: Cheating disks
-
-    /// A disk that ignores one sync, or does it after the next one, is found out, unless nothing
-    /// depends on the sync; then the log of events tells why.
-    @Test(arguments: lanes)
-    func aDiskThatCheatsIsFoundOut(lane: Int) throws {
-        let recording = try Self.recording.get()
-        let syncs = recording.syncs
-        var tally: [String: Int] = [:]
         var disk = SimulatedDisk()
         var index = 0
         for (position, event) in recording.events.enumerated() {
             if event.isSync {
                 if index % Self.lanes.count == lane {
-                    for cheat in [Cheat.ignores(index), .swaps(index)] {
-                        let outcome = try Self.outcome(cheat, recording, disk, syncs)
-                        tally["\(Self.kind(cheat)) \(Self.kind(event)) \(outcome)", default: 0] += 1
-                        #expect(
-                            outcome != "unnoticed",
-                            "a disk that \(cheat) (\(event)) goes unnoticed; \(recording.note)")
+                    let depth = Self.depth(recording, position, index / Self.lanes.count)
+                    for fate in Self.fates(index, &random) {
+                        do {
+                            try PowerCheck(recording: recording, cut: position)
+                                .check(disk.state(fate), depth)
+                        } catch {
+                            Issue.record(
+                                "\(error) at event \(position) (\(event.summary)), \(fate); \(recording.note)"
+                            )
+                            return
+                        }
                     }
                 }
                 index += 1
             }
             disk.apply(event, at: position)
         }
-        for kind in ["ignores data", "ignores directory", "ignores log", "swaps data"] {
-            #expect(tally[kind + " found out", default: 0] > 0, "\(kind): \(tally)")
-        }
-        print("lane \(lane): \(tally.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
     }
 
-    /// - Returns: `found out`, `unnoticed`, or why nothing depends on the sync.
-    private static func outcome(
-        _ cheat: Cheat, _ recording: PowerRecording, _ disk: SimulatedDisk, _ syncs: [Int]
-    ) throws -> String {
-        let lapses = recording.lapses(cheat, disk, syncs)
-        if lapses.isEmpty { return Harmless.sameTarget.rawValue }
-        var reason: Harmless?
-        for lapse in lapses {
-            if let known = lapse.isHarmless(recording) {
-                reason = reason ?? known
-                continue
-            }
-            let path = lapse.sync.target
-            let fates = [
-                Fate(.new, lost: path), Fate(.old), Fate(.new, lost: path, hasGarbage: true),
-            ]
-            // The last ones first: by then most has been promised.
-            let cuts = (syncs.filter { lapse.start < $0 && $0 < lapse.end } + [lapse.end])
-                .suffix(8).reversed()
-            for cut in cuts {
-                var later = lapse.disk
-                for place in lapse.start + 1..<cut {
-                    later.apply(recording.events[place], at: place)
-                }
-                for fate in fates where isFoundOut(recording, cut, later.state(fate)) {
-                    return "found out"
-                }
-            }
-            guard
-                let why = try recording.reasonOfHarmlessness(lapse, Array(cuts.prefix(3)), fates)
-            else { return "unnoticed" }
-            reason = why
-        }
-        return reason?.rawValue ?? "unnoticed"
+    private static func depth(
+        _ recording: PowerRecording, _ position: Int, _ index: Int
+    ) -> PowerCheck.Depth {
+        if index % 10 == 0 { return .all }
+        return recording.copies.contains { abs($0.position - position) < 40 } ? .copies : .session
     }
 
-    private static func isFoundOut(
-        _ recording: PowerRecording, _ cut: Int, _ state: DiskState
-    ) -> Bool {
-        do {
-            try PowerCheck(recording: recording, cut: cut).check(state)
-            return false
-        } catch { return true }
+    private static func fates(_ index: Int, _ random: inout Randomness) -> [Fate] {
+        let others = Fate(.random(Randomness(seed: random.next())), hasGarbage: true)
+        let torn = Fate(.torn(position: 0, keeping: Double(random.below(100)) / 100))
+        if isLong { return [others, torn, Fate(.old)] }
+        return [others, index % 2 == 0 ? torn : Fate(.old)]
+    }
+
+    // MARK: Cheating disks
+
+    /// A disk that ignores one sync, or does it after the next one, is found out, unless nothing
+    /// depends on the sync; then the log of events tells why.
+    @Test func aDiskThatCheatsIsFoundOut() async throws {
+        let recording = try Self.recording.get()
+        let tally = try await withThrowingTaskGroup(of: [String: Int].self) { group in
+            for lane in Self.lanes {
+                group.addTask { try Self.cheat(recording, lane: lane) }
+            }
+            return try await group.reduce(into: [:]) { $0.merge($1, uniquingKeysWith: +) }
+        }
+        let lines = tally.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
+        print("cheats:", lines.joined(separator: ", "))
+        // Should a reason for harmlessness take too much in, this fails.
+        for (kind, count) in Self.foundOutMinimum {
+            let found = tally[kind + " found out", default: 0]
+            #expect(found >= count, "\(kind): \(lines); \(recording.note)")
+        }
+    }
+
+    private static let foundOutMinimum = [
+        "ignores data": 20, "ignores directory": 5, "ignores log": 60, "ignores database": 10,
+        "ignores snapshot": 5, "swaps data": 10, "swaps directory": 3, "swaps log": 5,
+    ]
+
+    /// - Returns: how many cheats of which kind came to what.
+    private static func cheat(_ recording: PowerRecording, lane: Int) throws -> [String: Int] {
+        let syncs = recording.syncs
+        var tally: [String: Int] = [:]
+        var disk = SimulatedDisk()
+        var index = 0
+        for (position, event) in recording.events.enumerated() {
+            if event.isSync {
+                if index % lanes.count == lane {
+                    let cheater = CheatingDisk(
+                        recording: recording, syncs: syncs, disk: disk, index: index)
+                    for cheat in [Cheat.ignores(index), .swaps(index)] {
+                        let outcome = try cheater.outcome(cheat)
+                        tally["\(kind(cheat)) \(kind(event)) \(outcome)", default: 0] += 1
+                        #expect(
+                            outcome != .unnoticed,
+                            "a disk that \(cheat) (\(event.summary)) goes unnoticed; \(recording.note)")
+                    }
+                }
+                index += 1
+            }
+            disk.apply(event, at: position)
+        }
+        return tally
     }
 
     private static func kind(_ cheat: Cheat) -> String {
@@ -137,6 +113,7 @@ import Testing
     }
 
     private static func kind(_ event: StorageEvent) -> String {
+        if event.target.contains("/snapshots") { return "snapshot" }
         if case .syncDirectory = event { return "directory" }
         let path = event.target
         if path.hasSuffix("-wal") { return "log" }
@@ -168,7 +145,7 @@ import Testing
                 .random(Randomness(seed: random.next())), hasGarbage: random.below(2) == 0)
             do {
                 try PowerCheck(recording: recording, cut: cut)
-                    .check(disk.state(fate), isThorough: random.below(4) == 0)
+                    .check(disk.state(fate), random.below(4) == 0 ? .all : .copies)
             } catch {
                 Issue.record("\(error) before event \(cut), \(fate); \(recording.note)")
                 return

@@ -18,6 +18,8 @@ struct PowerRecording: Sendable {
     var exposed: [Int: Exposure] = [:]
     /// When the session had been opened: its root's handle is known.
     var opened: [(position: Int, identity: Identity)] = []
+    /// Snapshots and clones, in the order in which they were made.
+    var copies: [Copy] = []
     /// What of main is on record.
     var imported: [(position: Int, rows: [Int])] = []
     /// Operations done, and those that were refused among them.
@@ -38,6 +40,19 @@ struct PowerRecording: Sendable {
         /// The counters, as the next to be given out.
         var nextID: UInt64
         var nextCookie: UInt64
+        /// The layer that takes writes; snapshots and rollbacks raise it.
+        var topLayer: Int64
+    }
+
+    /// A state that was kept, or made a session of its own.
+    struct Copy: Sendable {
+        /// Of its session, below the directory of the image and the session.
+        let path: String
+        let state: Int
+        /// When it was promised to be there.
+        let position: Int
+        /// When its removal began, and when that was promised.
+        var removed: ClosedRange<Int>?
     }
 
     struct Write: Sendable {
@@ -66,11 +81,15 @@ struct PowerRecording: Sendable {
         acknowledged.last { $0.position <= cut }?.state ?? 0
     }
 
-    /// Whether clients were told of anything in these places.
-    func hasPromise(in range: Range<Int>) -> Bool {
-        acknowledged.contains { range.contains($0.position) }
-            || imported.contains { range.contains($0.position) }
-            || opened.contains { range.contains($0.position) }
+    /// When somebody was first told, in these places, of something that may be on this path: rows of
+    /// main's are in the image's directory, everything else in the session's.
+    func firstPromise(in range: Range<Int>, on path: String) -> Int? {
+        let isInImage = path.hasPrefix("state/image")
+        let isInSession = path.hasPrefix("state/session")
+        var positions = opened.map(\.position)
+        if !isInImage { positions += acknowledged.map(\.position) + copies.map(\.position) }
+        if !isInSession { positions += imported.map(\.position) }
+        return positions.filter(range.contains).min()
     }
 
     /// Writes to an object before `cut` that a state says nothing about: any byte of them may be there.

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import NFSProtocol
+import SystemPackage
 
 @testable import ROWCore
 
@@ -50,7 +51,7 @@ final class PowerWorkload: OperationPerformer {
             states: [
                 PowerRecording.State(
                     key: [], tree: tree, unrecorded: [:], writeCount: 0, lastReply: 0, nextID: 0,
-                    nextCookie: 0)
+                    nextCookie: 0, topLayer: 0)
             ])
         var options = Engine.Options()
         options.isDurable = true
@@ -74,6 +75,7 @@ final class PowerWorkload: OperationPerformer {
     private func run(_ count: Int) throws {
         for index in 1...count {
             if index % 60 == 0 { try restart() }
+            try workOnSnapshots(index)
             try operate()
         }
         try restart()
@@ -178,7 +180,8 @@ final class PowerWorkload: OperationPerformer {
     }
 
     /// What the batch that gathers now will leave.
-    private func noteState() {
+    /// - Parameter newLayers: that it puts on top.
+    private func noteState(newLayers: Int64 = 0) {
         guard !engine.session.batch.isEmpty else { return }
         var later = model
         later.acknowledge()
@@ -186,7 +189,8 @@ final class PowerWorkload: OperationPerformer {
         let state = PowerRecording.State(
             key: [start, batch], tree: later.tree, unrecorded: unrecorded,
             writeCount: recording.writes.count, lastReply: replyCount,
-            nextID: engine.session.nextID, nextCookie: engine.session.nextCookie)
+            nextID: engine.session.nextID, nextCookie: engine.session.nextCookie,
+            topLayer: engine.session.topLayer + newLayers)
         if recording.states.last?.key == state.key { recording.states.removeLast() }
         recording.states.append(state)
     }
@@ -216,13 +220,79 @@ final class PowerWorkload: OperationPerformer {
     }
 
     private func restart() throws {
+        try gatherAll()
+        try engine.restart()
+        try noteOpened()
+    }
+
+    /// What comes next commits all there is.
+    private func gatherAll(newLayers: Int64 = 0) throws {
         try engine.commit()
         noteSeal()
         model.acknowledgeAll()
         storeReply()
-        noteState()
-        try engine.restart()
-        try noteOpened()
+        noteState(newLayers: newLayers)
+    }
+
+    // MARK: Snapshots
+
+    private func workOnSnapshots(_ index: Int) throws {
+        switch index {
+        case 70, 170, 250: try copy("session/snapshots/at\(index)") { try engine.takeSnapshot("at\(index)") }
+        case 110: try copy("clone") { try engine.clone(to: "clone") }
+        case 140: try rollBack(to: 0)
+        case 200: try cloneSnapshot()
+        case 220: try removeSnapshot()
+        case 280: try rollBack(to: recording.copies.count - 1)
+        default: break
+        }
+    }
+
+    /// Makes a copy of the session as it is now.
+    private func copy(_ path: String, _ make: () throws -> Void) throws {
+        try gatherAll(newLayers: 1)
+        try make()
+        noteSeal()
+        acknowledge(recording.states.count - 1)
+        noteCopy(path, recording.states.count - 1)
+    }
+
+    private func noteCopy(_ path: String, _ state: Int) {
+        recording.copies.append(
+            PowerRecording.Copy(path: path, state: state, position: recorder.position))
+    }
+
+    private func cloneSnapshot() throws {
+        guard let snapshot = recording.copies.last else { return }
+        try engine.clone(to: "second", from: SimulatedDisk.name(snapshot.path))
+        noteCopy("second", snapshot.state)
+    }
+
+    private func removeSnapshot() throws {
+        let begin = recorder.position
+        try StoredSession.removeSnapshot(
+            SimulatedDisk.name(recording.copies[0].path), of: FilePath(engine.sessionDirectory))
+        recording.copies[0].removed = begin...recorder.position
+    }
+
+    /// What was promised since is gone, as promised; counters and replies are not.
+    private func rollBack(to index: Int) throws {
+        try engine.commit()
+        noteSeal()
+        let copy = recording.copies[index]
+        try engine.rollBack(to: SimulatedDisk.name(copy.path))
+        noteSeal()
+        model.rollBack(to: recording.states[copy.state].tree.objects)
+        for id in model.tree.objects.keys.sorted() {
+            model.adoptTimes(id, try engine.attributes(try resolve(id)))
+        }
+        recording.states.append(
+            PowerRecording.State(
+                key: [start, batch, .max], tree: model.tree, unrecorded: [:],
+                writeCount: recording.writes.count, lastReply: replyCount,
+                nextID: engine.session.nextID, nextCookie: engine.session.nextCookie,
+                topLayer: engine.session.topLayer))
+        acknowledge(recording.states.count - 1)
     }
 }
 

@@ -3,24 +3,25 @@ import Foundation
 /// A disk that does what a log of events says, and loses power: whatever was not synced is there or
 /// not, each sector and each name by itself.
 struct SimulatedDisk {
+    /// By numbers that are never used again. A file can have several names.
     enum Entry: Hashable {
         case file(Int)
-        case directory
+        case directory(Int)
     }
 
     private struct Directory {
+        /// What programs see.
+        var names: [String: Entry] = [:]
         var durable: [String: Entry] = [:]
         /// What was made (or nil: removed) since the last sync, by name, in order.
         var pending: [(name: String, entry: Entry?)] = []
-        /// Names that came by a rename, and which name went for it.
+        /// Names that came by a rename within the directory, and which name went for it.
         var renamed: [String: String] = [:]
     }
 
-    /// Files by numbers that are never used again.
-    private(set) var files: [SimulatedFile] = []
-    private var directories: [String: Directory] = ["": Directory()]
-    /// What programs see.
-    private(set) var names: [String: Entry] = [:]
+    private var files: [SimulatedFile] = []
+    /// The first is the one at the top, which was there before.
+    private var directories = [Directory()]
 
     // MARK: Events
 
@@ -28,19 +29,23 @@ struct SimulatedDisk {
         switch event {
         case .makeDirectory(let path): makeDirectories(path)
         case .create(let path):
-            guard names[path] == nil else { return }
+            guard entry(path) == nil else { return }
             files.append(SimulatedFile())
             enter(path, .file(files.count - 1))
         case .write(let path, let offset, let bytes):
             add(.write(offset: offset, bytes), to: path, position)
         case .resize(let path, let size): add(.resize(size), to: path, position)
         case .remove(let path): enter(path, nil)
-        case .rename(let path, let target):
-            guard let entry = names[path] else { return }
-            enter(target, entry)
-            enter(path, nil)
-            directories[Self.parent(target)]?.renamed[Self.name(target)] = path
+        case .rename(let path, let target): rename(path, target)
+        case .link(let path, let target):
+            if let entry = entry(path) { enter(target, entry) }
         case .sync, .syncDirectory: sync(event)
+        case .failedSync(let path):
+            switch entry(path) {
+            case .file(let number): files[number].forget()
+            case .directory(let number): directories[number].pending = []
+            case nil: break
+            }
         }
     }
 
@@ -48,7 +53,7 @@ struct SimulatedDisk {
     mutating func sync(_ event: StorageEvent) {
         switch event {
         case .sync(let path, let withDirectory):
-            if case .file(let number) = names[path] { files[number].sync() }
+            if case .file(let number) = entry(path) { files[number].sync() }
             if withDirectory { syncDirectory(Self.parent(path)) }
         case .syncDirectory(let path): syncDirectory(path)
         default: break
@@ -59,30 +64,43 @@ struct SimulatedDisk {
         _ kind: SimulatedFile.Change.Kind, to path: String, _ position: Int
     ) {
         // A file that has lost its name but is still open matters to nobody.
-        guard case .file(let number) = names[path] else { return }
+        guard case .file(let number) = entry(path) else { return }
         files[number].add(SimulatedFile.Change(position: position, kind: kind))
     }
 
     private mutating func makeDirectories(_ path: String) {
-        guard !path.isEmpty, names[path] == nil else { return }
+        guard !path.isEmpty, entry(path) == nil else { return }
         makeDirectories(Self.parent(path))
-        directories[path] = Directory()
-        enter(path, .directory)
-        // The one at the top was there before.
+        directories.append(Directory())
+        enter(path, .directory(directories.count - 1))
         if Self.parent(path).isEmpty { syncDirectory("") }
     }
 
+    private mutating func rename(_ path: String, _ target: String) {
+        guard let entry = entry(path), let parent = directory(Self.parent(target)) else { return }
+        enter(target, entry)
+        enter(path, nil)
+        if directory(Self.parent(path)) == parent {
+            directories[parent].renamed[Self.name(target)] = Self.name(path)
+        }
+    }
+
     private mutating func enter(_ path: String, _ entry: Entry?) {
-        names[path] = entry
-        directories[Self.parent(path)]?.pending.append((Self.name(path), entry))
+        guard let parent = directory(Self.parent(path)) else { return }
+        directories[parent].names[Self.name(path)] = entry
+        directories[parent].pending.append((Self.name(path), entry))
     }
 
     private mutating func syncDirectory(_ path: String) {
-        guard let pending = directories[path]?.pending else { return }
-        for change in pending { directories[path]?.durable[change.name] = change.entry }
-        directories[path]?.pending = []
-        directories[path]?.renamed = [:]
+        guard let number = directory(path) else { return }
+        for change in directories[number].pending {
+            directories[number].durable[change.name] = change.entry
+        }
+        directories[number].pending = []
+        directories[number].renamed = [:]
     }
+
+    // MARK: Names
 
     static func parent(_ path: String) -> String {
         path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
@@ -92,20 +110,45 @@ struct SimulatedDisk {
         path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
     }
 
-    // MARK: What is not synced
+    /// What has a path now.
+    func entry(_ path: String) -> Entry? {
+        if path.isEmpty { return .directory(0) }
+        guard let parent = directory(Self.parent(path)) else { return nil }
+        return directories[parent].names[Self.name(path)]
+    }
 
-    /// The names that a sync of the directory would make durable, and that are still there.
-    func unsyncedNames(of directory: String) -> [String] {
-        guard let found = directories[directory] else { return [] }
-        return Set(found.pending.map(\.name)).sorted().filter { name in
-            let now = names[directory + "/" + name]
-            return now != nil && now != found.durable[name]
-        }
+    private func directory(_ path: String) -> Int? {
+        guard case .directory(let number) = entry(path) else { return nil }
+        return number
     }
 
     func file(_ path: String) -> SimulatedFile? {
-        guard case .file(let number) = names[path] else { return nil }
+        guard case .file(let number) = entry(path) else { return nil }
         return files[number]
+    }
+
+    /// Whether a path leads to a file or directory.
+    func hasName(_ entry: Entry) -> Bool {
+        var queue = [0]
+        while let number = queue.popLast() {
+            for case let found in directories[number].names.values {
+                if found == entry { return true }
+                if case .directory(let below) = found { queue.append(below) }
+            }
+        }
+        return false
+    }
+
+    // MARK: What is not synced
+
+    /// The names that a sync of the directory would make durable, and that are still there.
+    func unsyncedNames(of path: String) -> [String] {
+        guard let number = directory(path) else { return [] }
+        let found = directories[number]
+        return Set(found.pending.map(\.name)).sorted().filter { name in
+            let now = found.names[name]
+            return now != nil && now != found.durable[name]
+        }
     }
 
     /// Whether a sync would do nothing.
@@ -113,10 +156,14 @@ struct SimulatedDisk {
         switch event {
         case .sync(let path, let withDirectory):
             file(path)?.pending.isEmpty ?? true
-                && (!withDirectory || directories[Self.parent(path)]?.pending.isEmpty ?? true)
-        case .syncDirectory(let path): directories[path]?.pending.isEmpty ?? true
+                && (!withDirectory || isSettled(Self.parent(path)))
+        case .syncDirectory(let path): isSettled(path)
         default: true
         }
+    }
+
+    private func isSettled(_ path: String) -> Bool {
+        directory(path).map { directories[$0].pending.isEmpty } ?? true
     }
 
     // MARK: The power is gone
@@ -129,39 +176,38 @@ struct SimulatedDisk {
             let positions = files.flatMap { $0.pending.map(\.position) }
             fate.others = .torn(position: positions.max() ?? 0, keeping: keeping)
         }
-        collect("", fate, &state)
+        collect(0, "", fate, &state)
         return state
     }
 
-    private func collect(_ path: String, _ fate: Fate, _ state: inout DiskState) {
-        guard let directory = directories[path] else { return }
-        for (name, entry) in entries(of: directory, path, fate).sorted(by: { $0.key < $1.key }) {
+    private func collect(_ number: Int, _ path: String, _ fate: Fate, _ state: inout DiskState) {
+        for (name, entry) in entries(of: number, fate).sorted(by: { $0.key < $1.key }) {
             let child = path.isEmpty ? name : path + "/" + name
             switch entry {
-            case .directory:
+            case .directory(let below):
                 state.directories.append(child)
-                collect(child, fate, &state)
+                collect(below, child, fate, &state)
             case .file(let number):
                 let file = files[number]
                 let content =
                     file.pending.isEmpty
                     ? file.durable : file.content(fate.sectors(of: child, number))
-                state.files.append((child, content))
+                state.files.append((child, number, content))
             }
         }
     }
 
-    private func entries(
-        of directory: Directory, _ path: String, _ fate: Fate
-    ) -> [String: Entry] {
+    private func entries(of number: Int, _ fate: Fate) -> [String: Entry] {
+        let directory = directories[number]
         var entries = directory.durable
         for name in Set(directory.pending.map(\.name)).sorted() {
             let changes = directory.pending.filter { $0.name == name }
-            let count = fate.entryTime(of: path, name, changes.count)
+            let isLost = changes.contains { $0.entry != nil && $0.entry == fate.lost }
+            let count = fate.entryTime(of: number, name, changes.count, isLost: isLost)
             if count > 0 { entries[name] = changes[count - 1].entry }
             // A rename within the directory does both or neither.
-            guard let old = directory.renamed[name], Self.parent(old) == path else { continue }
-            entries[Self.name(old)] = count > 0 ? nil : directory.durable[Self.name(old)]
+            guard let old = directory.renamed[name] else { continue }
+            entries[old] = count > 0 ? nil : directory.durable[old]
         }
         return entries
     }
@@ -171,10 +217,10 @@ struct SimulatedDisk {
 struct Fate: CustomStringConvertible {
     var others: SectorChoice.Kind
     /// A file or directory that fares otherwise: nothing since its last sync is there.
-    var lost: String?
+    var lost: SimulatedDisk.Entry?
     var hasGarbage = false
 
-    init(_ others: SectorChoice.Kind, lost: String? = nil, hasGarbage: Bool = false) {
+    init(_ others: SectorChoice.Kind, lost: SimulatedDisk.Entry? = nil, hasGarbage: Bool = false) {
         self.others = others
         self.lost = lost
         self.hasGarbage = hasGarbage
@@ -191,7 +237,7 @@ struct Fate: CustomStringConvertible {
     func sectors(of path: String, _ number: Int) -> SectorChoice {
         // SQLite does not claim to stand garbage; no file system shows any in files that grow.
         let hasGarbage = hasGarbage && !path.contains(".sqlite")
-        if path == lost { return SectorChoice(.old, hasGarbage: hasGarbage) }
+        if lost == .file(number) { return SectorChoice(.old, hasGarbage: hasGarbage) }
         guard case .random(let random) = others else {
             return SectorChoice(others, hasGarbage: hasGarbage)
         }
@@ -201,15 +247,16 @@ struct Fate: CustomStringConvertible {
             hasGarbage: hasGarbage)
     }
 
-    func entryTime(of directory: String, _ name: String, _ count: Int) -> Int {
-        // A file's own sync may be what makes its name durable.
-        let path = directory + "/" + name
-        if directory == lost || path == lost && path.contains(".sqlite-") { return 0 }
+    /// How many of the changes of a name in a directory are found.
+    /// - Parameter isLost: it is of the file that fares otherwise.
+    func entryTime(of directory: Int, _ name: String, _ count: Int, isLost: Bool) -> Int {
+        // A journal's own sync is what makes its name durable.
+        if lost == .directory(directory) || isLost && name.contains(".sqlite-") { return 0 }
         switch others {
         case .old: return 0
         case .new, .torn: return count
         case .random(let random):
-            let salt = path.utf8.reduce(0 as UInt64) { $0 &* 31 &+ UInt64($1) }
+            let salt = name.utf8.reduce(UInt64(directory)) { $0 &* 31 &+ UInt64($1) }
             var own = Randomness(seed: random.seed &+ salt)
             return own.below(count + 1)
         }
@@ -219,14 +266,23 @@ struct Fate: CustomStringConvertible {
 /// Files and directories, to be written somewhere.
 struct DiskState {
     var directories: [String] = []
-    var files: [(path: String, content: [UInt8])] = []
+    /// Several of the same number are names of one file.
+    var files: [(path: String, number: Int, content: [UInt8])] = []
 
     func write(below root: String) throws {
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
         for directory in directories where mkdir(root + "/" + directory, 0o700) != 0 {
             throw CocoaError(.fileWriteUnknown)
         }
-        for (path, content) in files {
+        var names: [Int: String] = [:]
+        for (path, number, content) in files {
+            if let name = names[number] {
+                guard link(name, root + "/" + path) == 0 else {
+                    throw CocoaError(.fileWriteUnknown)
+                }
+                continue
+            }
+            names[number] = root + "/" + path
             let fd = open(root + "/" + path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
             guard fd >= 0 else { throw CocoaError(.fileWriteUnknown) }
             defer { close(fd) }

@@ -3,6 +3,8 @@ import Foundation
 /// One file of a disk that loses power: what is on the platter for sure, and what came since.
 struct SimulatedFile {
     static let sectorSize = 512
+    /// In which the file system gives storage to files.
+    static let blockSize = 4096
 
     /// As of the last sync.
     private(set) var durable: [UInt8] = []
@@ -36,6 +38,9 @@ struct SimulatedFile {
         pending = []
     }
 
+    /// What came since the last sync never comes to the platter.
+    mutating func forget() { pending = [] }
+
     static func sectors(_ offset: Int, _ count: Int) -> Range<Int> {
         offset / sectorSize..<(offset + count + sectorSize - 1) / sectorSize
     }
@@ -60,13 +65,16 @@ struct SimulatedFile {
                     data.replace(at: start, with: bytes, (start - offset)..<(end - offset))
                 }
             case .resize(let newSize):
-                if choice.sizeTime(pending.count) > index { size = newSize }
-                guard newSize < capacity else { continue }
-                for sector in newSize / Self.sectorSize..<sectorCount where times[sector] > index {
+                let isCut = choice.sizeTime(pending.count) > index
+                if isCut { size = newSize }
+                // Whole blocks past the end go with the size; the rest of the one at the end is data.
+                let blockEnd = (newSize + Self.blockSize - 1) / Self.blockSize * Self.blockSize
+                let tail = newSize..<min(blockEnd, max(capacity, newSize))
+                for sector in Self.sectors(newSize, tail.count) where times[sector] > index {
                     let start = max(sector * Self.sectorSize, newSize)
-                    let end = min((sector + 1) * Self.sectorSize, capacity)
-                    if start < end { data.zero(start..<end) }
+                    data.zero(start..<min((sector + 1) * Self.sectorSize, tail.upperBound))
                 }
+                if isCut, blockEnd < capacity { data.zero(blockEnd..<capacity) }
             }
         }
         if choice.hasGarbage { scribble(&data, times) }

@@ -1,4 +1,5 @@
 import Foundation
+import SystemPackage
 
 @testable import ROWCore
 
@@ -10,8 +11,11 @@ enum StorageEvent: Sendable {
     case resize(String, Int)
     case remove(String)
     case rename(String, to: String)
+    case link(String, to: String)
     case sync(String, withDirectory: Bool)
     case syncDirectory(String)
+    /// Of a file or directory. The kernel takes for clean what it failed to write.
+    case failedSync(String)
 
     var isSync: Bool {
         switch self {
@@ -20,12 +24,17 @@ enum StorageEvent: Sendable {
         }
     }
 
-    /// The file or directory that a sync is about.
+    /// Without the bytes.
+    var summary: String {
+        "\("\(self)".prefix { $0 != "(" }) \(target)"
+    }
+
+    /// The file or directory that it is about.
     var target: String {
         switch self {
         case .makeDirectory(let path), .create(let path), .write(let path, _, _),
-            .resize(let path, _), .remove(let path), .rename(let path, _), .sync(let path, _),
-            .syncDirectory(let path):
+            .resize(let path, _), .remove(let path), .rename(let path, _), .link(let path, _),
+            .sync(let path, _), .syncDirectory(let path), .failedSync(let path):
             path
         }
     }
@@ -38,6 +47,7 @@ enum StorageEvent: Sendable {
 final class StorageRecorder: StorageObserver, @unchecked Sendable {
     private let lock = NSLock()
     private var recorded: [StorageEvent] = []
+    private var unsyncable: Set<String> = []
     private let root: String
 
     /// - Parameter root: a directory that exists, without symbolic links.
@@ -53,10 +63,21 @@ final class StorageRecorder: StorageObserver, @unchecked Sendable {
     /// How many events there are so far: a place in time.
     var position: Int { lock.withLock { recorded.count } }
 
+    /// Has all syncs of files and directories of these names fail from now on.
+    func failSyncs(of names: Set<String>) { lock.withLock { unsyncable = names } }
+
     func carryOut(_ change: StorageChange, on path: String, _ call: () -> Int) -> Int {
         lock.withLock {
+            let path = String(path.dropFirst(root.count + 1))
+            switch change {
+            case .sync, .syncDirectory:
+                guard unsyncable.contains(SimulatedDisk.name(path)) else { break }
+                recorded.append(.failedSync(path))
+                return -Int(Errno.ioError.rawValue)
+            default: break
+            }
             let result = call()
-            if let event = event(change, String(path.dropFirst(root.count + 1)), result) {
+            if let event = event(change, path, result) {
                 recorded.append(event)
             }
             return result
@@ -88,6 +109,7 @@ final class StorageRecorder: StorageObserver, @unchecked Sendable {
         case .reserve: nil
         case .remove: .remove(path)
         case .rename(let target): .rename(path, to: String(target.dropFirst(root.count + 1)))
+        case .link(let target): .link(path, to: String(target.dropFirst(root.count + 1)))
         case .sync(let withDirectory): .sync(path, withDirectory: withDirectory)
         case .syncDirectory: .syncDirectory(path)
         case .create, .write: nil

@@ -1,26 +1,19 @@
 import Foundation
-import NFSProtocol
 import Synchronization
-import SystemPackage
 import Testing
 
 @testable import ROWCore
 
 /// Everything that changes storage goes through one place, SQLite's changes too.
 @Suite struct StorageTests {
-    /// Notes what is done to which file, and fails the calls it is told to.
+    /// Notes what is done to which file.
     private final class Notes: StorageObserver {
         private let lines = Mutex<[String]>([])
-        /// Names of files whose syncs fail.
-        let unsyncable = Mutex<Set<String>>([])
 
         func carryOut(_ change: StorageChange, on path: String, _ call: () -> Int) -> Int {
             let name = path.split(separator: "/").last.map(String.init) ?? ""
             let kind = "\(change)".prefix { $0 != "(" }
             lines.withLock { $0.append("\(kind) \(name)") }
-            if case .sync = change, unsyncable.withLock({ $0.contains(name) }) {
-                return -Int(Errno.ioError.rawValue)
-            }
             return call()
         }
 
@@ -75,67 +68,6 @@ import Testing
         #expect(after.databases > before.databases)
         try engine.close()
         #expect(notes.take().contains("sync session.sqlite"))
-    }
-
-    /// The kernel takes pages that it failed to write for clean, so the next sync tells of success.
-    @Test func aFailedSyncIsNeverASuccessLater() throws {
-        defer { ended() }
-        let file = try engine.lookup("main")
-        let other = try engine.create(.root, "other")
-        try engine.store(file, 0, [1])
-        try engine.write(file, 4096, [2], .unstable)
-        let verifier = engine.session.writeVerifier
-        _ = notes.unsyncable.withLock { $0.insert(LayerID(node: file, layer: 0).fileName) }
-        // Both wait for the same transaction.
-        try engine.write(other, 0, [3], .unstable)
-        var statuses: [NFS3.Status?] = []
-        for id in [file, other] {
-            _ = try engine.run { session throws(Interrupt) in try session.commitFile(id) }
-        }
-        engine.session.commit { statuses.append($0) }
-        engine.session.commit { statuses.append($0) }
-        engine.wait { statuses.count == 2 }
-        #expect(statuses == [.io, .io])
-        #expect(engine.session.writeVerifier != verifier)
-        #expect(engine.events.contains { $0.contains("commit failed") })
-        notes.unsyncable.withLock { $0.removeAll() }
-
-        // What comes now succeeds, and says nothing about what was lost.
-        var expected = old
-        expected[0] = 1
-        #expect(try engine.read(file).bytes == expected)
-        try engine.store(file, 8192, [4])
-        expected[8192] = 4
-        _ = try engine.call { session throws(Interrupt) in try session.commitFile(file) }
-        #expect(try engine.read(file).bytes == expected)
-        engine.crash()
-        try engine.open()
-        #expect(try engine.read(file).bytes == expected)
-        #expect(try engine.read(other).bytes.isEmpty)
-
-        // Sent again, it is there.
-        try engine.store(file, 4096, [2])
-        expected[4096] = 2
-        engine.crash()
-        try engine.open()
-        #expect(try engine.read(file).bytes == expected)
-    }
-
-    @Test func aFailedSyncOfTheDatabaseIsAFailedCommit() throws {
-        defer { ended() }
-        let file = try engine.lookup("main")
-        _ = notes.unsyncable.withLock { $0.insert("session.sqlite-wal") }
-        let verifier = engine.session.writeVerifier
-        #expect(throws: Refusal(.io)) { try engine.store(file, 0, [1]) }
-        #expect(engine.session.writeVerifier != verifier)
-        #expect(engine.events.contains { $0.contains("commit failed") })
-        notes.unsyncable.withLock { $0.removeAll() }
-        try engine.store(file, 1, [2])
-        engine.crash()
-        try engine.open()
-        var expected = old
-        expected[1] = 2
-        #expect(try engine.read(file).bytes == expected)
     }
 
     @Test func aSyncCanBeDelayed() throws {
