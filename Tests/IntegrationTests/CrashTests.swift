@@ -6,7 +6,8 @@ import Testing
 
 extension Integration {
     /// A writer whose proxy is killed at random moments: it sees no error, nothing that it was told is
-    /// lost, and nothing is done twice.
+    /// lost, and nothing is done twice. A shadow server that is killed loses what it was doing and all that
+    /// it knew, but not what it had written: the kernel has that.
     @Suite struct CrashTests {
         private static let kills = isLongRun ? 200 : 10
         private static let workers = 4
@@ -33,16 +34,10 @@ extension Integration {
         private static func kernelClient(_ bench: Bench) async throws -> String {
             let writer = try await CProgram.build(
                 "crash-writer", flags: ["-static"], in: bench.folder)
-            // Ends connections so that the client's kernel does not wait for seconds before it
-            // comes back, and takes new ones while the proxy is away.
-            let relay = try await FaultyTransport.start(target: bench.proxy.export.port)
-            try await relay.setPatient(true)
-            let export = NFSExport(
-                port: relay.port, mountPort: relay.port, path: bench.proxy.export.path)
             let (killing, killed) = AsyncStream<Void>.makeStream()
             let guest = try Guest(limit: .seconds(1000)).start(
                 """
-                nfs_mount \(export.mountWords) /mnt actimeo=1 || fail "no mount"
+                nfs_mount \(bench.export.mountWords) /mnt actimeo=1 || fail "no mount"
                 crash-writer /mnt \(workers) \(bench.seed.value) & writer=$!
                 host killed
                 kill $writer
@@ -58,7 +53,6 @@ extension Integration {
             let failure = await bench.makeKills(against: guest.child)
             killed.finish()
             let result = try await guest.result()
-            try await relay.stop()
             #expect(failure == nil, "\(bench)")
             let tail = result.output.suffix(2000)
             #expect(result.exitCode == 0, "\(tail) \(result.diagnostics) \(bench)")
@@ -69,7 +63,7 @@ extension Integration {
         private static func libnfs(_ bench: Bench) async throws -> String {
             let program = try await CProgram.build(
                 "crash-writer", flags: ["-DLIBNFS", "-lnfs"], in: bench.folder)
-            let export = bench.proxy.export
+            let export = bench.export
             let url =
                 "nfs://127.0.0.1\(export.path)?nfsport=\(export.port)"
                 + "&mountport=\(export.mountPort)&autoreconnect=-1"
@@ -108,6 +102,12 @@ extension Integration {
             var serving = ["serve", main.export.url, "--session", "crash", "--state", state]
             if let shadow { serving += ["--shadow", shadow.export.url] }
             let proxy = try await RowctlProcess.start(serving)
+            // Ends connections so that the client's kernel does not wait for seconds before it comes back,
+            // and takes new ones while the proxy is away: libnfs does not bear being refused for long.
+            let relay = try await FaultyTransport.start(target: proxy.export.port)
+            try await relay.setPatient(true)
+            let export = NFSExport(
+                port: relay.port, mountPort: relay.port, path: proxy.export.path)
             var everything = Crasher.Victim.rowctl(proxy)
             var victims = [everything]
             if let shadow {
@@ -115,10 +115,11 @@ extension Integration {
                 victims += [.ganesha(shadow), everything]
             }
             let bench = Bench(
-                seed: seed, folder: folder, proxy: proxy,
+                seed: seed, folder: folder, proxy: proxy, export: export,
                 crasher: Crasher(
                     victims: victims, kills: Self.kills, generator: seed.makeGenerator()))
             let log = try CrashLog(try await write(bench))
+            try await relay.stop()
             print(
                 "\(Self.kills) kills, \(log.acknowledged) operations acknowledged,",
                 "\(log.pending) pending in the end: \(seed)")
@@ -161,6 +162,8 @@ extension Integration {
             let seed: Seed
             let folder: TemporaryDirectory
             let proxy: RowctlProcess
+            /// How the writer reaches it.
+            let export: NFSExport
             let crasher: Crasher
 
             var description: String { "\(proxy.errors) \(seed)" }
