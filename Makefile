@@ -37,7 +37,7 @@ SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip La
 test-long:
 	ROWFS_LONG=1 $(MAKE) test
 
-# Writers whose proxy is killed 200 times; `make test` does it 10 times.
+# Writers whose proxy or shadow server is killed 200 times; `make test` does it 10 times.
 test-crash: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	ROWFS_LONG=1 $(SWIFT) test --skip-build --filter CrashTests

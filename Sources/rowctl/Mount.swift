@@ -6,7 +6,7 @@ import ROWCore
 import ROWProxy
 import SystemPackage
 
-struct MountVerb: ParsableCommand {
+struct MountVerb: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mount",
         abstract: "Serve a session in the background and mount it on this machine.",
@@ -44,7 +44,7 @@ struct MountVerb: ParsableCommand {
 
     @OptionGroup var state: StateOption
 
-    func run() throws {
+    func run() async throws {
         let options = try MountOptions(options)
         let source = try Proxy.Image.parse(image)
         let shadow = try shadow.parsed
@@ -79,7 +79,10 @@ struct MountVerb: ParsableCommand {
                     + "\(started.server.processID)")
         } catch {
             // Nothing is in a session that was never mounted.
-            if isNew { try? StoredSession.remove(folder) }
+            if isNew {
+                let shadow = try? StoredSession.read(folder).shadow
+                try? await StoredSession.remove(folder) { try await shadow?.remove() }
+            }
             throw error
         }
     }

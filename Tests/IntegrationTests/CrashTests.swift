@@ -6,73 +6,92 @@ import Testing
 
 extension Integration {
     /// A writer whose proxy is killed at random moments: it sees no error, nothing that it was told is
-    /// lost, and nothing is done twice.
+    /// lost, and nothing is done twice. A shadow server that is killed loses what it was doing and all that
+    /// it knew, but not what it had written: the kernel has that.
     @Suite struct CrashTests {
         private static let kills = isLongRun ? 200 : 10
         private static let workers = 4
 
         @Test func kernelClientLosesNothingAndSeesNoError() async throws {
-            try await crash { bench in
-                let writer = try await CProgram.build(
-                    "crash-writer", flags: ["-static"], in: bench.folder)
-                // Ends connections so that the client's kernel does not wait for seconds before it
-                // comes back, and takes new ones while the proxy is away.
-                let relay = try await FaultyTransport.start(target: bench.proxy.export.port)
-                try await relay.setPatient(true)
-                let export = NFSExport(
-                    port: relay.port, mountPort: relay.port, path: bench.proxy.export.path)
-                let (killing, killed) = AsyncStream<Void>.makeStream()
-                let guest = try Guest(limit: .seconds(1000)).start(
-                    """
-                    nfs_mount \(export.mountWords) /mnt actimeo=1 || fail "no mount"
-                    crash-writer /mnt \(Self.workers) \(bench.seed.value) & writer=$!
-                    host killed
-                    kill $writer
-                    wait $writer || fail "the writer failed"
-                    umount /mnt || fail "no unmount"
-                    """, programs: [writer],
-                    hostCommands: [
-                        "killed": { _ in
-                            for await _ in killing {}
-                            return ""
-                        }
-                    ])
-                let failure = await bench.makeKills(against: guest.child)
-                killed.finish()
-                let result = try await guest.result()
-                try await relay.stop()
-                #expect(failure == nil, "\(bench)")
-                let tail = result.output.suffix(2000)
-                #expect(result.exitCode == 0, "\(tail) \(result.diagnostics) \(bench)")
-                return result.output
-            }
+            try await crash(Self.kernelClient)
         }
 
         @Test func libnfsLosesNothingAndSeesNoError() async throws {
-            try await crash { bench in
-                let program = try await CProgram.build(
-                    "crash-writer", flags: ["-DLIBNFS", "-lnfs"], in: bench.folder)
-                let export = bench.proxy.export
-                let url =
-                    "nfs://127.0.0.1\(export.path)?nfsport=\(export.port)"
-                    + "&mountport=\(export.mountPort)&autoreconnect=-1"
-                let writer = try ChildProcess(
-                    program, [url, "\(Self.workers)", "\(bench.seed.value)"])
-                let failure = await bench.makeKills(against: writer)
-                #expect(failure == nil, "\(bench)")
-                let status = try await writer.terminate(within: .seconds(60))
-                #expect(status == .exited(0), "\(writer.output.suffix(2000)) \(writer.errors)")
-                return writer.output
-            }
+            try await crash(Self.libnfs)
+        }
+
+        @Test func kernelClientLosesNothingWhenTheShadowServerIsKilledToo() async throws {
+            try await crashBoth(Self.kernelClient)
+        }
+
+        @Test func libnfsLosesNothingWhenTheShadowServerIsKilledToo() async throws {
+            try await crashBoth(Self.libnfs)
+        }
+
+        // MARK: Writers
+
+        /// - Returns: the log.
+        private static func kernelClient(_ bench: Bench) async throws -> String {
+            let writer = try await CProgram.build(
+                "crash-writer", flags: ["-static"], in: bench.folder)
+            let (killing, killed) = AsyncStream<Void>.makeStream()
+            let guest = try Guest(limit: .seconds(1000)).start(
+                """
+                nfs_mount \(bench.export.mountWords) /mnt actimeo=1 || fail "no mount"
+                crash-writer /mnt \(workers) \(bench.seed.value) & writer=$!
+                host killed
+                kill $writer
+                wait $writer || fail "the writer failed"
+                umount /mnt || fail "no unmount"
+                """, programs: [writer],
+                hostCommands: [
+                    "killed": { _ in
+                        for await _ in killing {}
+                        return ""
+                    }
+                ])
+            let failure = await bench.makeKills(against: guest.child)
+            killed.finish()
+            let result = try await guest.result()
+            #expect(failure == nil, "\(bench)")
+            let tail = result.output.suffix(2000)
+            #expect(result.exitCode == 0, "\(tail) \(result.diagnostics) \(bench)")
+            return result.output
+        }
+
+        /// - Returns: the log.
+        private static func libnfs(_ bench: Bench) async throws -> String {
+            let program = try await CProgram.build(
+                "crash-writer", flags: ["-DLIBNFS", "-lnfs"], in: bench.folder)
+            let export = bench.export
+            let url =
+                "nfs://127.0.0.1\(export.path)?nfsport=\(export.port)"
+                + "&mountport=\(export.mountPort)&autoreconnect=-1"
+            let writer = try ChildProcess(program, [url, "\(workers)", "\(bench.seed.value)"])
+            let failure = await bench.makeKills(against: writer)
+            #expect(failure == nil, "\(bench)")
+            let status = try await writer.terminate(within: .seconds(60))
+            #expect(status == .exited(0), "\(writer.output.suffix(2000)) \(writer.errors)")
+            return writer.output
+        }
+
+        // MARK: The run
+
+        /// The same with the sparse files on a server, which is killed as well: in turns with the proxy,
+        /// or together with it.
+        private func crashBoth(_ write: (Bench) async throws -> String) async throws {
+            let folder = try TemporaryDirectory("rowfs-shadow")
+            let server = try await Ganesha.start(directory: folder.path, readOnly: false)
+            try await crash(shadow: server, write)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count > 0)
+            try await server.stop()
         }
 
         /// Has a writer work on a session, and looks at what is there when it has ended.
+        /// - Parameter shadow: keeps the sparse files.
         /// - Parameter write: returns the log.
-        /// - Parameter serving: further arguments of `rowctl serve`.
-        /// - Parameter others: killed in turns with the proxy.
         private func crash(
-            serving: [String] = [], others: [Crasher.Victim] = [],
-            _ write: (Bench) async throws -> String
+            shadow: Ganesha? = nil, _ write: (Bench) async throws -> String
         ) async throws {
             let seed = Seed()
             let folder = try TemporaryDirectory()
@@ -80,22 +99,35 @@ extension Integration {
             let before = try TreeHash(of: image, modificationTimes: true)
             let main = try await Ganesha.start(directory: image)
             let state = try folder.directory("state")
-            let proxy = try await RowctlProcess.start(
-                ["serve", main.export.url, "--session", "crash", "--state", state] + serving)
+            var serving = ["serve", main.export.url, "--session", "crash", "--state", state]
+            if let shadow { serving += ["--shadow", shadow.export.url] }
+            let proxy = try await RowctlProcess.start(serving)
+            // Ends connections so that the client's kernel does not wait for seconds before it comes back,
+            // and takes new ones while the proxy is away: libnfs does not bear being refused for long.
+            let relay = try await FaultyTransport.start(target: proxy.export.port)
+            try await relay.setPatient(true)
+            let export = NFSExport(
+                port: relay.port, mountPort: relay.port, path: proxy.export.path)
+            var everything = Crasher.Victim.rowctl(proxy)
+            var victims = [everything]
+            if let shadow {
+                everything = .all([.ganesha(shadow), .rowctl(proxy)])
+                victims += [.ganesha(shadow), everything]
+            }
             let bench = Bench(
-                seed: seed, folder: folder, proxy: proxy,
+                seed: seed, folder: folder, proxy: proxy, export: export,
                 crasher: Crasher(
-                    victims: [.rowctl(proxy)] + others, kills: Self.kills,
-                    generator: seed.makeGenerator()))
+                    victims: victims, kills: Self.kills, generator: seed.makeGenerator()))
             let log = try CrashLog(try await write(bench))
+            try await relay.stop()
             print(
                 "\(Self.kills) kills, \(log.acknowledged) operations acknowledged,",
                 "\(log.pending) pending in the end: \(seed)")
             #expect(log.workers.count == Self.workers, "\(bench)")
 
             // Nothing was in memory alone.
-            try await proxy.kill()
-            try await proxy.restart()
+            try await everything.kill()
+            try await everything.restart()
             let client = try await NFSClient.connect(NFSURL(proxy.export.url))
             for (number, worker) in log.workers {
                 let tree = try await CrashTree(of: "worker\(number)", by: client)
@@ -107,7 +139,9 @@ extension Integration {
             try await proxy.terminate()
             let check = try await Tool.result(
                 of: ProjectPaths.builtProgram("rowctl"), ["fsck", "crash", "--state", state])
-            #expect(check.output == "session crash: clean\n", "\(check) \(bench)")
+            // What a server keeps is noted.
+            let verdict = shadow == nil ? "clean" : "clean, 1 noted"
+            #expect(check.output.hasSuffix("session crash: \(verdict)\n"), "\(check) \(bench)")
             try await main.stop()
             let after = try TreeHash(of: image, modificationTimes: true)
             #expect(after.differences(from: before) == [], "\(bench)")
@@ -128,6 +162,8 @@ extension Integration {
             let seed: Seed
             let folder: TemporaryDirectory
             let proxy: RowctlProcess
+            /// How the writer reaches it.
+            let export: NFSExport
             let crasher: Crasher
 
             var description: String { "\(proxy.errors) \(seed)" }

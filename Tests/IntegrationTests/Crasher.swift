@@ -12,6 +12,17 @@ struct Crasher {
         static func rowctl(_ process: RowctlProcess) -> Victim {
             Victim(kill: process.kill, restart: process.restart)
         }
+
+        static func ganesha(_ server: Ganesha) -> Victim {
+            Victim(kill: server.kill, restart: server.restart)
+        }
+
+        /// All at once; they come back one after the other, servers before what needs them.
+        static func all(_ victims: [Victim]) -> Victim {
+            Victim(
+                kill: { for victim in victims { try await victim.kill() } },
+                restart: { for victim in victims { try await victim.restart() } })
+        }
     }
 
     /// The writer said so.

@@ -111,6 +111,38 @@ extension Integration {
                     """, "\(result)")
         }
 
+        @Test func aMountThatFailsLeavesNothingOnTheShadowServer() async throws {
+            let folder = try TemporaryDirectory()
+            let files = try TemporaryDirectory("rowfs-shadow")
+            let server = try await Ganesha.start(directory: files.path, readOnly: false)
+            let export = server.export
+            let url = "nfs://10.0.2.2:\(export.port)\(export.path)?mountport=\(export.mountPort)"
+            let counts = { (_: [String]) in
+                "\(try FileManager.default.contentsOfDirectory(atPath: files.path).count)"
+            }
+            let result = try await Guest(memoryMiB: 1536).run(
+                """
+                mkdir -p /img /mnt/x
+                rowctl mount /img /mnt/x --state /st --shadow '\(url)' -o nonsense 2>/tmp/said &&
+                    fail "mounted"
+                grep -q dmesg /tmp/said || fail "$(cat /tmp/said)"
+                host directories
+                rowctl mount /img /mnt/x --state /st --shadow '\(url)' >/dev/null
+                host directories
+                rowctl umount /mnt/x --state /st
+                """, programs: [try await Self.program(in: folder)],
+                hostCommands: ["directories": counts])
+            #expect(result.exitCode == 0, "\(result)")
+            #expect(
+                result.output == """
+                    0
+                    1
+                    unmounted session x from /mnt/x
+
+                    """, "\(result)")
+            try await server.stop()
+        }
+
         @Test func whereTheKernelHasNoClientItIsSaidWhatToDo() async throws {
             let folder = try TemporaryDirectory()
             let result = try await Tool.result(

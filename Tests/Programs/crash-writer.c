@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef LIBNFS
+#include <poll.h>
 #include <nfsc/libnfs.h>
 static struct nfs_context *nfs;
 #endif
@@ -82,9 +83,46 @@ static uint8_t pattern(uint32_t seed, uint32_t index) {
 // The client's calls: each succeeds, or ends the program.
 
 #ifdef LIBNFS
-static int must(int result, const char *what) {
-    if (result < 0) fail(what, nfs_get_error(nfs));
-    return result;
+// JUKEBOX asks the client to come again; the kernel's does it by itself.
+#define must(call, what) ({ \
+    int must_result; \
+    while ((must_result = (call)) == -EAGAIN) usleep(20000); \
+    if (must_result < 0) fail(what, nfs_get_error(nfs)); \
+    must_result; \
+})
+
+// READ and WRITE do not tell why they failed, but in what is to be said about it; and that only here.
+struct transfer {
+    int is_done, result;
+    uint8_t *into;
+};
+
+static void end_transfer(int status, struct nfs_context *context, void *data, void *private) {
+    struct transfer *transfer = private;
+    transfer->is_done = 1;
+    transfer->result = status < 0 && strstr(nfs_get_error(context), "JUKEBOX") ? -EAGAIN : status;
+    if (status > 0 && transfer->into) memcpy(transfer->into, data, status);
+}
+
+static int wait_for(struct transfer *transfer) {
+    while (!transfer->is_done) {
+        struct pollfd descriptor = {.fd = nfs_get_fd(nfs), .events = nfs_which_events(nfs)};
+        if (poll(&descriptor, 1, 100) < 0) return -errno;
+        if (nfs_service(nfs, descriptor.revents) < 0) return -EIO;
+    }
+    return transfer->result;
+}
+
+static int transfer_out(struct nfsfh *file, uint32_t offset, uint32_t size, uint8_t *data) {
+    struct transfer transfer = {0};
+    int result = nfs_pwrite_async(nfs, file, offset, size, data, end_transfer, &transfer);
+    return result < 0 ? result : wait_for(&transfer);
+}
+
+static int transfer_in(struct nfsfh *file, uint32_t offset, uint32_t size, uint8_t *data) {
+    struct transfer transfer = {.into = data};
+    int result = nfs_pread_async(nfs, file, offset, size, end_transfer, &transfer);
+    return result < 0 ? result : wait_for(&transfer);
 }
 
 static void make_file(const char *path, int mode) {
@@ -97,7 +135,7 @@ static void make_file(const char *path, int mode) {
 static void write_file(const char *path, uint32_t offset, uint32_t size, uint8_t *data) {
     struct nfsfh *file;
     must(nfs_open(nfs, path, O_WRONLY | O_SYNC, &file), "open");
-    if (must(nfs_pwrite(nfs, file, offset, size, data), "write") != (int)size) fail("write", "short");
+    if (must(transfer_out(file, offset, size, data), "write") != (int)size) fail("write", "short");
     must(nfs_close(nfs, file), "close");
 }
 
@@ -105,7 +143,7 @@ static uint32_t read_file(const char *path, uint8_t *data) {
     struct nfsfh *file;
     must(nfs_open(nfs, path, O_RDONLY, &file), "open");
     uint32_t size = 0;
-    for (int count; (count = must(nfs_pread(nfs, file, size, FILE_MAXIMUM + 4096 - size, data + size), "read")) > 0;)
+    for (int count; (count = must(transfer_in(file, size, FILE_MAXIMUM + 4096 - size, data + size), "read")) > 0;)
         size += count;
     must(nfs_close(nfs, file), "close");
     return size;

@@ -13,7 +13,13 @@ public final class Ganesha: Sendable {
     public let export: NFSExport
     private let arguments: [String]
     private let state: TemporaryDirectory
-    private let child: Mutex<ChildProcess>
+    private let running: Mutex<Running>
+
+    private struct Running {
+        var child: ChildProcess
+        /// Its write verifier. The server would take the second in which it starts, and twice the same.
+        var epoch: Int
+    }
 
     /// Starts a server and waits until it answers.
     /// - Parameter transferBytes: the largest READ and WRITE.
@@ -33,20 +39,21 @@ public final class Ganesha: Sendable {
         if squash != .none { arguments += ["--squash", squash.rawValue] }
         if privilegedPorts { arguments.append("--privileged-ports") }
         arguments.append(directory)
-        let child = try await Self.launch(arguments, state: state, export: export)
+        let running = try await Self.launch(arguments, epoch: 1, state: state, export: export)
         return Ganesha(
-            directory: directory, export: export, arguments: arguments, state: state, child: child)
+            directory: directory, export: export, arguments: arguments, state: state,
+            running: running)
     }
 
     private init(
         directory: String, export: NFSExport, arguments: [String], state: TemporaryDirectory,
-        child: ChildProcess
+        running: Running
     ) {
         self.directory = directory
         self.export = export
         self.arguments = arguments
         self.state = state
-        self.child = Mutex(child)
+        self.running = Mutex(running)
     }
 
     /// The process, for the load driver's accounting of processor time.
@@ -63,18 +70,20 @@ public final class Ganesha: Sendable {
 
     public func resume() { current.signal(SIGCONT) }
 
-    /// Starts it again on the same ports after ``stop()`` or ``kill()``.
+    /// Starts it again on the same ports after ``stop()`` or ``kill()``, with another write verifier.
     public func restart() async throws {
-        let fresh = try await Self.launch(arguments, state: state, export: export)
-        child.withLock { $0 = fresh }
+        let epoch = running.withLock { $0.epoch } + 1
+        let fresh = try await Self.launch(arguments, epoch: epoch, state: state, export: export)
+        running.withLock { $0 = fresh }
     }
 
-    private var current: ChildProcess { child.withLock { $0 } }
+    private var current: ChildProcess { running.withLock { $0.child } }
 
     private static func launch(
-        _ arguments: [String], state: TemporaryDirectory, export: NFSExport
-    ) async throws -> ChildProcess {
-        let child = try ChildProcess(ProjectPaths.labScript("ganesha"), arguments)
+        _ arguments: [String], epoch: Int, state: TemporaryDirectory, export: NFSExport
+    ) async throws -> Running {
+        let child = try ChildProcess(
+            ProjectPaths.labScript("ganesha"), ["--epoch", "\(epoch)"] + arguments)
         try await poll(for: "answer of nfs-ganesha", within: .seconds(30)) {
             guard child.isRunning else {
                 let log = try? String(contentsOfFile: state.path("log"), encoding: .utf8)
@@ -86,6 +95,6 @@ public final class Ganesha: Sendable {
             let ready = LoopbackPort.isOpen(export.port) && LoopbackPort.isOpen(export.mountPort)
             return ready ? () : nil
         }
-        return child
+        return Running(child: child, epoch: epoch)
     }
 }
