@@ -62,6 +62,12 @@ struct Benchmarks: AsyncParsableCommand {
             }
             try await lab.stop()
         }
+        let durable = DurabilityCase.all.filter { selects($0.name) }
+        if !durable.isEmpty {
+            let lab = try await DurabilityLab()
+            try await lab.measure(durable, rounds: rounds, seconds: seconds, into: report)
+            try await lab.stop()
+        }
         report.finish()
         if let json { try report.write(to: json) }
     }

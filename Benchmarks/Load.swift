@@ -14,9 +14,13 @@ struct Load: Sendable {
     /// What READ must find and WRITE writes.
     var localCopy: String?
     var isRandom = false
+    /// WRITE with FILE_SYNC, each of those in flight to a new file of its own if wanted.
+    var isStable = false
+    var hasOwnFiles = false
 
     /// What it found.
     struct Result: Decodable, Sendable {
+        let calls: Int
         let callsPerSecond: Double
         let megabytesPerSecond: Double
         let serverUsPerCall: Double
@@ -43,6 +47,8 @@ struct Load: Sendable {
         ]
         if let localCopy { arguments += ["--local-copy", localCopy] }
         if isRandom { arguments.append("--random") }
+        if isStable { arguments.append("--stable") }
+        if hasOwnFiles { arguments.append("--own-files") }
         let output = try await runTool(
             try ProjectPaths.builtProgram("nfsload"), arguments + limit, within: .seconds(300))
         let decoder = JSONDecoder()

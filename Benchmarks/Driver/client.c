@@ -59,7 +59,7 @@ nfs_fh3 wire(struct handle *handle)
     return (nfs_fh3){.data = {.data_len = handle->count, .data_val = handle->bytes}};
 }
 
-static void keep_handle(struct handle *handle, u_int count, const char *bytes)
+void keep_handle(struct handle *handle, u_int count, const char *bytes)
 {
     if (count > sizeof handle->bytes) {
         fail("server", "file handle too long");

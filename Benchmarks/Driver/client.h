@@ -44,6 +44,9 @@ void check_rpc(int status, const char *what);
 /// Ends the program unless the server says that all is well.
 void check_nfs(nfsstat3 status, const char *what);
 
+/// Copies a handle out of a reply.
+void keep_handle(struct handle *handle, u_int count, const char *bytes);
+
 /// A handle as libnfs wants it in arguments.
 nfs_fh3 wire(struct handle *handle);
 

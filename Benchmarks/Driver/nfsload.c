@@ -22,6 +22,8 @@ struct call {
     /// Of the file that create and remove are about.
     char name[24];
     bool is_created;
+    /// The file that it writes to, when each has its own.
+    struct handle own_file;
 };
 
 static struct call calls[IN_FLIGHT_MAXIMUM];
@@ -144,10 +146,11 @@ static int start_operation(struct call *call)
     }
     case OP_WRITE: {
         WRITE3args arguments = {
-            .file = wire(&client.file), .offset = call->offset, .count = options.size_bytes,
+            .file = wire(options.own_files ? &call->own_file : &client.file),
+            .offset = call->offset, .count = options.size_bytes,
             .stable = options.stable ? FILE_SYNC : UNSTABLE,
             .data = {.data_len = options.size_bytes, .data_val = write_data}};
-        if (local_copy != NULL) {
+        if (local_copy != NULL && !options.own_files) {
             arguments.data.data_val = (char *)local_copy + call->offset;
         }
         return rpc_nfs3_write_async(rpc, write_done, &arguments, call);
@@ -200,15 +203,52 @@ static double server_cpu_seconds(void)
     return seconds;
 }
 
+static void made(struct rpc_context *rpc, int status, void *data, void *user)
+{
+    (void)rpc;
+    check_rpc(status, "CREATE");
+    struct call *call = user;
+    CREATE3res *result = data;
+    check_nfs(result->status, "CREATE");
+    post_op_fh3 *handle = &result->CREATE3res_u.resok.obj;
+    if (!handle->handle_follows) {
+        fail("CREATE", "no file handle");
+    }
+    nfs_fh3 *found = &handle->post_op_fh3_u.handle;
+    keep_handle(&call->own_file, found->data.data_len, found->data.data_val);
+    call->is_created = true;
+}
+
+static void make_own_file(struct call *call)
+{
+    call->is_created = false;
+    CREATE3args arguments = {
+        .where = {.dir = wire(&client.root), .name = call->name}, .how = {.mode = UNCHECKED}};
+    sattr3 *attributes = &arguments.how.createhow3_u.obj_attributes;
+    attributes->mode.set_it = 1;
+    attributes->mode.set_mode3_u.mode = 0644;
+    if (rpc_nfs3_create_async(client.rpc, made, &arguments, call) != 0) {
+        fail("CREATE", rpc_get_error(client.rpc));
+    }
+    serve(&call->is_created);
+    call->is_created = false;
+}
+
 static void run(void)
 {
+    for (int index = 0; index < options.in_flight; index++) {
+        struct call *call = &calls[index];
+        snprintf(call->name, sizeof call->name, "nfsload.%d", index);
+        if (options.own_files) {
+            make_own_file(call);
+        }
+    }
     double server = server_cpu_seconds(), own = own_cpu_seconds(), machine = machine_cpu_seconds();
     double begin = now_seconds();
     end_time = begin + options.seconds;
     while (calls_in_flight < options.in_flight
         && (options.calls == 0 || calls_started < options.calls)) {
         struct call *call = &calls[calls_in_flight];
-        snprintf(call->name, sizeof call->name, "nfsload.%d", calls_in_flight);
         calls_in_flight += 1;
         start(call);
     }

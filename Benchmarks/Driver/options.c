@@ -27,6 +27,7 @@ static const char usage[] =
     "  --calls N         how many calls instead, however long they take\n"
     "  --random          offsets at random, not in order\n"
     "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
+    "  --own-files       each of the calls in flight writes to a new file of its own\n"
     "  --congestion NAME of our socket; cubic, as long as the system has it\n"
     "  --local-copy PATH what READ must find and WRITE writes\n"
     "  --server-pid N    account this process's processor time; may be given again\n"
@@ -68,6 +69,7 @@ void parse_options(int count, char **words)
         {"export", 1, NULL, 'e'}, {"file", 1, NULL, 'f'}, {"operation", 1, NULL, 'o'},
         {"size", 1, NULL, 's'}, {"in-flight", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'},
         {"calls", 1, NULL, 'N'}, {"random", 0, NULL, 'r'}, {"stable", 0, NULL, 'S'},
+        {"own-files", 0, NULL, 'O'},
         {"local-copy", 1, NULL, 'L'}, {"congestion", 1, NULL, 'c'},
         {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
@@ -84,6 +86,7 @@ void parse_options(int count, char **words)
         case 't': options.seconds = strtod(optarg, NULL); break;
         case 'r': options.random = true; break;
         case 'S': options.stable = true; break;
+        case 'O': options.own_files = true; break;
         case 'L': options.local_copy_path = optarg; break;
         case 'N': options.calls = (uint64_t)number(optarg, 1, 1L << 40); break;
         case 'c': options.congestion = optarg; break;

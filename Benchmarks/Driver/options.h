@@ -27,7 +27,7 @@ struct options {
     /// How many, or 0: as many as the time allows.
     uint64_t calls;
     double seconds;
-    bool random, stable;
+    bool random, stable, own_files;
     enum operation operation;
 };
 

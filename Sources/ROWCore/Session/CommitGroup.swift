@@ -105,7 +105,7 @@ extension SessionState {
             before: {
                 if let failure { throw failure }
                 guard isDurable else { return }
-                for (_, file) in files.value { try file.sync() }
+                try ParallelSync.sync(files.value.map(\.file))
                 try newFilesIn?.sync()
             },
             { db in

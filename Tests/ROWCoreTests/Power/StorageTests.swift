@@ -63,7 +63,7 @@ import Testing
         _ = notes.take()
         let before = Syncs.done
         try engine.store(file, 100, [1, 2, 3])
-        let name = SessionStore.shadowName(file)
+        let name = LayerID(node: file, layer: 0).fileName
         let calls = notes.take().filter { !$0.hasPrefix("write session.sqlite") }
         #expect(
             calls == [
@@ -85,7 +85,7 @@ import Testing
         try engine.store(file, 0, [1])
         try engine.write(file, 4096, [2], .unstable)
         let verifier = engine.session.writeVerifier
-        _ = notes.unsyncable.withLock { $0.insert(SessionStore.shadowName(file)) }
+        _ = notes.unsyncable.withLock { $0.insert(LayerID(node: file, layer: 0).fileName) }
         // Both wait for the same transaction.
         try engine.write(other, 0, [3], .unstable)
         var statuses: [NFS3.Status?] = []
