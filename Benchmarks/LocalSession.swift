@@ -40,7 +40,7 @@ final class LocalSession {
                 return try body(session)
             } catch {
                 switch error {
-                case .status: throw error
+                case .status, .busy: throw error
                 case .need(let fetch):
                     try image.feed(fetch, main.perform(fetch, in: image), replica: 0)
                     try wait { image.commit(then: $0) }

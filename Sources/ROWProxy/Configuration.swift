@@ -14,8 +14,7 @@ extension Proxy {
         public var canonicalName: String {
             switch self {
             case .directory(let path): path.string
-            case .server(let url):
-                NFSURL(host: url.host, port: url.port, path: url.path).description
+            case .server(let url): Proxy.canonicalName(of: url)
             }
         }
     }
@@ -53,6 +52,8 @@ extension Proxy {
         public var durability: Durability
         /// No changes: the image itself is exported.
         public var isReadOnly: Bool
+        /// The NFS export that keeps the sparse files; nil for where the session has them.
+        public var shadow: String?
     }
 
     public struct Configuration: Sendable {
@@ -81,9 +82,12 @@ extension Proxy {
         private var givenImageDurability: Durability?
         /// No changes: the image itself is exported.
         public var isReadOnly = false
-        /// Who calls main.
+        /// The NFS export that keeps the session's sparse files; nil for where it has them: a new session,
+        /// in the state directory.
+        public var shadow: NFSURL?
+        /// Who calls main, and the shadow server.
         public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
-        /// How long a call to main may take before the client is told to try again later.
+        /// How long a call to main or to the shadow server may take before the client is told to try again later.
         public var mainTimeout = TimeAmount.seconds(20)
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
@@ -98,7 +102,9 @@ extension Proxy {
         static let hostDefault = "127.0.0.1"
 
         var sessionOptions: SessionOptions {
-            SessionOptions(name: session, durability: durability, isReadOnly: isReadOnly)
+            SessionOptions(
+                name: session, durability: durability, isReadOnly: isReadOnly,
+                shadow: shadow?.description)
         }
 
         var squashesRoot: Bool {

@@ -265,6 +265,9 @@ extension SessionStatus {
                 bytes: Bytes(fromMain: 0, toClient: 0, fromClient: 0, shadowStored: 0, cacheHit: 0),
                 changed: Changed(files: 0, blocks: 0), handles: 0,
                 main: [Main(server: stored.image, state: "unknown", lastError: nil)], events: [])
+        status.shadow = stored.shadow.map {
+            Main(server: "\($0.url) in \($0.directory)", state: "unknown", lastError: nil)
+        }
         status.state = "stopped"
         status.bytes.shadowStored = Int(stored.allocated)
         status.changed = Changed(files: Int(stored.files), blocks: Int(stored.blocks))

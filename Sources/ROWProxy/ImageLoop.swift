@@ -120,31 +120,95 @@ final class ImageLoop {
         _ options: Proxy.SessionOptions,
         _ then: @escaping (Result<ServedSession, any Error>) -> Void
     ) {
-        let state: SessionState
+        reachShadow(of: options) { result in
+            do {
+                try self.addSession(options, result.get(), then)
+            } catch {
+                then(.failure(error))
+            }
+        }
+    }
+
+    /// Connects to the server that keeps a session's sparse files, if one does.
+    private func reachShadow(
+        of options: Proxy.SessionOptions,
+        _ then: @escaping (Result<RemoteShadow?, any Error>) -> Void
+    ) {
+        let url: NFSURL
         do {
-            state = try open(options)
+            let directory = configuration.state.session(options.name)
+            // What cannot be read, opening the session complains about.
+            let stored = try? StoredSession.read(directory)
+            guard let text = options.shadow ?? stored?.shadow?.url else {
+                return then(.success(nil))
+            }
+            url = try NFSURL(text)
         } catch {
             then(.failure(error))
             return
         }
+        let promise = loop.makePromise(of: RemoteShadow.Opened.self)
+        var client = NFSClient.Options()
+        client.connection.congestionControl = configuration.congestionControl
+        client.credential = configuration.mainCredential
+        let (loop, clientOptions) = (loop, client)
+        promise.completeWithTask {
+            try await RemoteShadow.connect(url, options: clientOptions, on: loop)
+        }
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            then(
+                result.map { opened in
+                    RemoteShadow(
+                        opened, credential: self.configuration.mainCredential,
+                        timeout: self.configuration.mainTimeout)
+                })
+        }
+    }
+
+    private func addSession(
+        _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?,
+        _ then: @escaping (Result<ServedSession, any Error>) -> Void
+    ) throws {
+        let session: ServedSession
+        do {
+            if isClosed { throw StateError(.imageInUse, "the process is ending") }
+            session = ServedSession(try open(options, shadow), options, shadow)
+        } catch {
+            shadow?.close()
+            throw error
+        }
+        let state = session.state
         let recover = { (path: [UInt8]) throws(Interrupt) in try state.recover(path) }
         lookUp(state.lostPaths[...], by: recover) { error in
             do {
                 if let error { throw error }
                 if !state.lostPaths.isEmpty { try state.recovered() }
                 if self.isClosed { throw StateError(.imageInUse, "the process is ending") }
-                self.replies.load(try state.storedReplies(), session: state.handles.tag)
-                let session = ServedSession(state, options)
-                self.sessions.add(session)
-                then(.success(session))
+                state.tidyShadowServer { error in
+                    do {
+                        if let error { throw error }
+                        if self.isClosed {
+                            throw StateError(.imageInUse, "the process is ending")
+                        }
+                        self.replies.load(
+                            try state.storedReplies(), session: state.handles.tag)
+                        self.sessions.add(session)
+                        then(.success(session))
+                    } catch {
+                        session.close()
+                        then(.failure(error))
+                    }
+                }
             } catch {
-                state.close()
+                session.close()
                 then(.failure(error))
             }
         }
     }
 
-    private func open(_ options: Proxy.SessionOptions) throws -> SessionState {
+    private func open(
+        _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?
+    ) throws -> SessionState {
         do {
             try StateLayout.check(sessionName: options.name)
         } catch {
@@ -160,7 +224,7 @@ final class ImageLoop {
         let loop = loop
         return try SessionState(
             name: options.name, directory: configuration.state.session(options.name),
-            image: image, isDurable: isDurable, isReadOnly: options.isReadOnly,
+            image: image, isDurable: isDurable, isReadOnly: options.isReadOnly, shadow: shadow,
             loop: { work in loop.execute(work) })
     }
 
@@ -177,7 +241,7 @@ final class ImageLoop {
             let failure = status.map { Self.notWritten(session, $0) }
             if let failure { self.events.add(failure.message) }
             self.writeStatusFile(of: session)
-            session.state.close()
+            session.close()
             then(failure)
         }
     }
@@ -281,6 +345,7 @@ final class ImageLoop {
                 shadowStored: Int(totals.allocated), cacheHit: 0),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
             handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
+            shadow: session.shadow?.status,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 
@@ -336,7 +401,7 @@ final class ImageLoop {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
         if case .remote(let remote) = main.kind { remote.connection.close() }
-        for session in sessions.all { session.state.close() }
+        for session in sessions.all { session.close() }
         image.close()
         then(failure)
     }

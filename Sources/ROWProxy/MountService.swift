@@ -100,7 +100,7 @@ final class MountService {
                     self.walk(call, path, session, names)
                 }
             }
-        case .wait:
+        case .wait, .busy:
             let parking = call.park()
             session.commit { _ in
                 parking.end()

@@ -49,10 +49,14 @@ extension NFSService {
     /// Bytes of a file; the range is not empty.
     struct Piece {
         let range: Range<UInt64>
+        /// What of it was asked for. The rest means nothing, also when something was written there since.
+        let parts: [Range<UInt64>]
         let data: ByteBuffer
 
         func covers(_ other: Range<UInt64>) -> Bool {
-            range.lowerBound <= other.lowerBound && other.upperBound <= range.upperBound
+            parts.contains {
+                $0.lowerBound <= other.lowerBound && other.upperBound <= $0.upperBound
+            }
         }
 
         /// Where a range that it covers lies in ``data``.
@@ -70,7 +74,7 @@ extension NFSService {
         }
     }
 
-    private func failRead(
+    func failRead(
         _ call: RPCCall, _ target: (SessionState, NodeID)?, _ status: NFS3.Status
     ) {
         let attributes = target.flatMap { $0.0.attributesIfKnown(of: $0.1) }
@@ -91,7 +95,13 @@ extension NFSService {
                 cutThrough(piece, read, plan)
             } else {
                 read.session.countShadowRead()
-                if try !readNow(file, read, plan) { fetch(plan.range, of: file, layer, read) }
+                if try !readNow(file, read, plan) { fetch([plan.range], of: file, layer, read) }
+            }
+        case .one(.remote(let file)):
+            if let piece = read.have.shadow[file.layer], piece.covers(plan.range) {
+                cutThrough(piece, read, plan)
+            } else {
+                fetch([plan.range], of: file, read)
             }
         case .one(.main):
             if let piece = read.have.main, piece.covers(plan.range) {
@@ -173,7 +183,7 @@ extension NFSService {
                 var have = read.have
                 switch result {
                 case .success(let data):
-                    have.main = Piece(range: range, data: data)
+                    have.main = Piece(range: range, parts: [range], data: data)
                     then(.success(have))
                 case .failure(let failure): then(.failure(failure))
                 }
@@ -183,14 +193,15 @@ extension NFSService {
 
     /// Gets a range of the shadow that the page cache does not hold, and plans again.
     private func fetch(
-        _ range: Range<UInt64>, of file: SparseFile, _ layer: Int64, _ read: ReadCall
+        _ parts: [Range<UInt64>], of file: SparseFile, _ layer: Int64, _ read: ReadCall
     ) {
+        let range = Self.hull(of: parts)
         again(read, range) { call, then in
             self.main.readOffLoop(file, range) { result in
                 var have = read.have
                 switch result {
                 case .success(let data):
-                    have.shadow[layer] = Piece(range: range, data: data)
+                    have.shadow[layer] = Piece(range: range, parts: parts, data: data)
                     then(.success(have))
                 case .failure(let error):
                     then(.failure(MainSource.ReadFailure(status: NFS3.Status(error))))
@@ -199,7 +210,7 @@ extension NFSService {
         }
     }
 
-    private func again(
+    func again(
         _ read: ReadCall, _ range: Range<UInt64>,
         _ fetch: (RPCCall, @escaping (Result<Fetched, MainSource.ReadFailure>) -> Void) -> Void
     ) {
@@ -220,15 +231,15 @@ extension NFSService {
     private func assemble(
         _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
-        if let needed = Self.hull(of: runs, where: \.isMain), read.have.main?.covers(needed) != true
-        {
-            fetchMain(needed, read)
+        let fromMain = runs.filter(\.isMain).map(\.range)
+        if !fromMain.isEmpty, read.have.main?.covers(Self.hull(of: fromMain)) != true {
+            fetchMain(Self.hull(of: fromMain), read)
             return
         }
-        if runs.contains(where: { $0.layer != nil }) { read.session.countShadowRead() }
+        if runs.contains(where: \.isInFile) { read.session.countShadowRead() }
         var failure: Errno?
-        /// What the page cache does not hold.
-        var missing: (file: SparseFile, layer: Int64)?
+        /// What the page cache does not hold, or the shadow server has.
+        var missing: SessionState.ReadRun?
         reply(read, plan) { memory in
             for run in runs {
                 let start = Int(run.range.lowerBound - plan.range.lowerBound)
@@ -245,37 +256,45 @@ extension NFSService {
                     }
                     do throws(Errno) {
                         let result = try file.readNowait(into: target, at: run.range.lowerBound)
-                        if result == .wouldBlock { missing = (file, layer) }
+                        if result == .wouldBlock { missing = run }
                     } catch {
                         failure = error
                     }
                     if missing != nil || failure != nil { return false }
+                case .remote(let file):
+                    guard let piece = read.have.shadow[file.layer], piece.covers(run.range) else {
+                        missing = run
+                        return false
+                    }
+                    piece.copy(run.range, to: target)
                 }
             }
             return true
         }
         if let failure { throw .status(NFS3.Status(failure)) }
-        if let (file, layer) = missing,
-            let needed = Self.hull(of: runs, where: { $0.layer == layer })
-        {
-            fetch(needed, of: file, layer, read)
+        guard let missing else { return }
+        let parts = runs.filter { $0.layer == missing.layer }.map(\.range)
+        switch missing.source {
+        case .shadow(let file, let layer): fetch(parts, of: file, layer, read)
+        case .remote(let file): fetch(parts, of: file, read)
+        case .main, .zeros: break
         }
     }
 
-    /// From the first to the last byte of the runs that match.
-    private static func hull(
-        of runs: [SessionState.ReadRun], where matches: (SessionState.ReadRun) -> Bool
-    ) -> Range<UInt64>? {
-        guard let first = runs.first(where: matches), let last = runs.last(where: matches) else {
-            return nil
-        }
-        return first.range.lowerBound..<last.range.upperBound
+    /// From the first to the last byte of ranges that are in order.
+    static func hull(of ranges: [Range<UInt64>]) -> Range<UInt64> {
+        (ranges.first?.lowerBound ?? 0)..<(ranges.last?.upperBound ?? 0)
     }
 }
 
 extension SessionState.ReadRun {
     fileprivate var isMain: Bool { if case .main = source { true } else { false } }
+    fileprivate var isInFile: Bool { if case .shadow = source { true } else { false } }
     fileprivate var layer: Int64? {
-        if case .shadow(_, let layer) = source { layer } else { nil }
+        switch source {
+        case .shadow(_, let layer): layer
+        case .remote(let file): file.layer
+        case .main, .zeros: nil
+        }
     }
 }

@@ -1,4 +1,5 @@
 import NFSProtocol
+import NIOCore
 import ONCRPC
 import ROWCore
 import XDR
@@ -20,6 +21,10 @@ extension NFSService {
             let (session, id) = try resolve(arguments.file)
             resolved = (session, id)
             let credential = credential(call)
+            if session.hasShadowServer, !arguments.data.isEmpty {
+                try writeRemote(call, arguments, session, id)
+                return
+            }
             let wcc = try call.record.withBytes(in: arguments.data) { bytes throws(Interrupt) in
                 try session.write(
                     id, offset: arguments.offset, data: bytes, stable: arguments.stable,
@@ -44,6 +49,40 @@ extension NFSService {
                         NFS3.Write.Result.failure(
                             status, NFS3.ObjectChange(wcc: NFS3.WCCData(after: after))))
                 }, again: { call in self.write(call, arguments) })
+        }
+    }
+
+    /// Sends a WRITE to the shadow server, and answers when that has. The client does not wait for ever:
+    /// it is told to try again, and what was sent runs its course.
+    private func writeRemote(
+        _ call: RPCCall, _ arguments: NFS3.Write.Arguments, _ session: SessionState, _ id: NodeID
+    ) throws(Interrupt) {
+        guard let shadow = shadow(of: session) else { throw .status(.jukebox) }
+        let plan = try session.planRemoteWrite(
+            id, offset: arguments.offset, count: arguments.data.count, credential(call))
+        counters(of: session).bytesFromClient += arguments.data.count
+        let data = ByteBuffer(
+            bytes: call.record.readableBytesView.dropFirst(arguments.data.lowerBound)
+                .prefix(arguments.data.count))
+        let call = inProgress(call).detachedHeader()
+        let failed = { (status: NFS3.Status) in
+            let after = session.attributesIfKnown(of: id)
+            self.finish(
+                call,
+                .failure(status, NFS3.ObjectChange(wcc: NFS3.WCCData(after: after))))
+        }
+        let patience = shadow.beginPatience(call.park(holding: arguments.data.count)) {
+            failed(.jukebox)
+        }
+        shadow.write(plan.file, RemoteShadow.segments(of: plan, data)) { result in
+            let isAwaited = patience.end()
+            do throws(Interrupt) {
+                let wcc = try session.finish(plan, result, stable: arguments.stable)
+                if isAwaited { self.finishWrite(call, arguments, session, wcc) }
+            } catch {
+                guard isAwaited else { return }
+                if case .status(let status) = error { failed(status) } else { failed(.jukebox) }
+            }
         }
     }
 

@@ -147,12 +147,18 @@ final class NFSService {
                 parking.end()
                 if !self.dropIfAbandoned(call) { again(call) }
             }
+        case .busy(let id):
+            guard let session else {
+                fail(.serverFault)
+                return
+            }
+            waitForShadow(call.detached(), session, id, fail: fail, again: again)
         }
     }
 
     /// A call that has not begun is not carried out when its connection is gone: the client will send
     /// it again.
-    private func dropIfAbandoned(_ call: RPCCall) -> Bool {
+    func dropIfAbandoned(_ call: RPCCall) -> Bool {
         guard call.isAbandoned else { return false }
         if let progress = call.progress { replies.forget(progress) }
         return true
@@ -235,6 +241,10 @@ final class NFSService {
     }
 
     private func fsstat(_ call: RPCCall, _ arguments: NFS3.Fsstat.Arguments) {
+        if let shadow = shadow(of: call) {
+            fsstat(call, arguments, shadow)
+            return
+        }
         answer(
             call, arguments.fsroot, failure: { NFS3.PostOperationAttributes($0) },
             again: { call in self.fsstat(call, arguments) }

@@ -20,6 +20,8 @@ public struct SessionStatus: Codable, Sendable {
     /// files of older versions.
     public var syncs: Syncs?
     public var main: [Main]
+    /// The server that keeps the changed data; absent when that is in the state directory.
+    public var shadow: Main?
     public var events: [Event]
 
     public struct Calls: Codable, Sendable {
@@ -94,7 +96,7 @@ public struct SessionStatus: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
-            main, events
+            main, shadow, events
         case uptimeSeconds = "uptime_seconds"
     }
 }

@@ -5,15 +5,26 @@ import ROWCore
 final class ServedSession {
     let state: SessionState
     let options: Proxy.SessionOptions
+    /// The server that keeps its sparse files; nil for its own directory.
+    let shadow: RemoteShadow?
     /// What its clients asked for and moved.
     let counters = Counters()
     let events = EventLog()
     let started = Date()
 
-    init(_ state: SessionState, _ options: Proxy.SessionOptions) {
+    init(_ state: SessionState, _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?) {
         self.state = state
         self.options = options
+        self.shadow = shadow
         state.onEvent = { [events] in events.add($0) }
+        shadow?.tag = state.handles.tag
+        shadow?.onEvent = { [events] in events.add($0) }
+    }
+
+    /// Lets go of database and connection.
+    func close() {
+        state.close()
+        shadow?.close()
     }
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import NFSClient
 import ROWCore
 import ROWProxy
 import SystemPackage
@@ -39,11 +40,14 @@ struct MountVerb: ParsableCommand {
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
 
+    @OptionGroup var shadow: ShadowOption
+
     @OptionGroup var state: StateOption
 
     func run() throws {
         let options = try MountOptions(options)
         let source = try Proxy.Image.parse(image)
+        let shadow = try shadow.parsed
         var directory = try MountTable.absolute(mountpoint)
         let name = session ?? String(directory.split(separator: "/").last ?? "root")
         do {
@@ -61,7 +65,8 @@ struct MountVerb: ParsableCommand {
                 [
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string,
-                ], session: folder, mountPoint: directory)
+                ] + (shadow.map { ["--shadow", $0.description] } ?? []), session: folder,
+                mountPoint: directory)
             do throws(Errno) {
                 try KernelClient.mount(started.place, on: directory, options: options)
             } catch {

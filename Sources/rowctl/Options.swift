@@ -29,6 +29,22 @@ struct StateOption: ParsableArguments {
     }
 }
 
+/// Where changed data goes; the verbs that make sessions take it.
+struct ShadowOption: ParsableArguments {
+    @Option(
+        name: .customLong("shadow"),
+        help: ArgumentHelp(
+            "Keep changed data on an NFS server: nfs://host[:port]/export[?mountport=N].",
+            discussion: """
+                An unmodified server that exports a directory for writing; the session gets a \
+                directory of its own there. What is stored where stays in the state directory. A \
+                session remembers its server, and cannot be moved from or to one once it has data.
+                """, valueName: "url"))
+    var url: String?
+
+    var parsed: NFSURL? { get throws { try url.map { try NFSURL($0) } } }
+}
+
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
 struct ListenAddress: ExpressibleByArgument, CustomStringConvertible {
     var host: String?

@@ -4,10 +4,13 @@ import Glibc
 import ROWCore
 import ROWProxy
 
-struct Remove: ParsableCommand {
+struct Remove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove a session and all that was changed in it.",
-        discussion: "The image is not touched. A session that is in use is not removed.")
+        discussion: """
+            The image is not touched. A session that is in use is not removed. Of a session with \
+            --shadow, what is on the server goes first; when that cannot be reached, nothing is removed.
+            """)
 
     @Argument(help: "The session's name.")
     var name: String
@@ -18,19 +21,28 @@ struct Remove: ParsableCommand {
     @Flag(help: "Only say what would be removed.")
     var dryRun = false
 
+    @Flag(help: "Leave what is on a shadow server to the server's administrator.")
+    var leaveServerData = false
+
     @OptionGroup var state: StateOption
 
-    func run() throws {
+    func run() async throws {
         let directory = try state.directory.existingSession(name)
-        let what: String
+        var what: String
+        var shadow: StoredShadow?
         do {
             let stored = try StoredSession.read(directory)
+            shadow = stored.shadow
             what =
                 "session \(name) of \(stored.image): \(stored.files) changed files, "
                 + "\(stored.allocated) bytes stored"
         } catch {
             // What cannot be read can be removed all the same.
             what = "session \(name), which cannot be read (\(error))"
+        }
+        if let shadow {
+            what += ", in \(shadow.directory) on \(shadow.url)"
+            if leaveServerData { what += " (which stays)" }
         }
         if dryRun {
             print("would remove \(what)")
@@ -48,7 +60,9 @@ struct Remove: ParsableCommand {
                 return
             }
         }
-        try StoredSession.remove(directory)
+        try await StoredSession.remove(directory) {
+            if !leaveServerData { try await shadow?.remove() }
+        }
         print("removed \(what)")
     }
 }

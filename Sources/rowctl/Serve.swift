@@ -28,6 +28,8 @@ struct Serve: AsyncParsableCommand {
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
 
+    @OptionGroup var shadow: ShadowOption
+
     @OptionGroup var network: NetworkOptions
 
     @OptionGroup var state: StateOption
@@ -37,6 +39,7 @@ struct Serve: AsyncParsableCommand {
             image: try .parse(image), session: session, state: state.directory)
         network.apply(to: &configuration)
         configuration.durability = durability
+        configuration.shadow = try shadow.parsed
         try await serve(configuration)
     }
 }

@@ -87,6 +87,11 @@ extension SessionStatus {
                 "main        \(server.server) \(server.state)"
                     + (server.lastError.map { ": \($0.printable)" } ?? ""))
         }
+        if let shadow {
+            lines.append(
+                "shadow      \(shadow.server) \(shadow.state)"
+                    + (shadow.lastError.map { ": \($0.printable)" } ?? ""))
+        }
         let names = Set(calls.client.keys).union(calls.main.keys).union(calls.shadow.keys)
         if !names.isEmpty {
             var table = Table([

@@ -5,7 +5,10 @@ import Testing
 extension Integration {
     /// A session as the Linux kernel's client sees it, against the same work on a plain copy.
     @Suite struct KernelClientTests {
-        @Test func sessionOnAReadOnlyServerBehavesLikeAWritableCopy() async throws {
+        @Test(arguments: [false, true])
+        func sessionOnAReadOnlyServerBehavesLikeAWritableCopy(
+            hasShadowServer: Bool
+        ) async throws {
             let seed = Seed()
             let folder = try TemporaryDirectory()
             let image = try ImageTree(at: try folder.directory("image"), seed: seed)
@@ -13,10 +16,15 @@ extension Integration {
             let expected = try await onWritableCopy(of: image, in: folder) { Workload.full(on: $0) }
 
             let main = try await Ganesha.start(directory: image.path)
-            let proxy = try await RowctlProcess.start([
-                "serve", main.export.url, "--session", "work", "--state",
-                try folder.directory("state"),
-            ])
+            let shadow =
+                hasShadowServer
+                ? try await Ganesha.start(
+                    directory: try folder.directory("shadow"), readOnly: false) : nil
+            let proxy = try await RowctlProcess.start(
+                [
+                    "serve", main.export.url, "--session", "work", "--state",
+                    try folder.directory("state"),
+                ] + (shadow.map { ["--shadow", $0.export.url] } ?? []))
             let result = try await Guest().run(
                 Workload.full(on: proxy.export),
                 hostCommands: [
@@ -29,14 +37,17 @@ extension Integration {
             #expect(result.exitCode == 0, "\(result) \(proxy.errors) \(seed)")
             expectSameLines(result.output, expected, "\(seed)")
 
-            // Nothing was in memory alone: the proxy is killed, and another client looks.
+            // Nothing was in memory alone: all are killed, and another client looks.
             try await proxy.kill()
+            try await shadow?.kill()
+            try await shadow?.restart()
             try await proxy.restart()
             let later = try await Guest().run(Workload.look(at: proxy.export))
             #expect(later.exitCode == 0, "\(later) \(proxy.errors) \(seed)")
             expectSameLines(later.output, treeLines(of: expected), "after kill -9, \(seed)")
 
             try await proxy.terminate()
+            try await shadow?.stop()
             try await main.stop()
             let after = try TreeHash(of: image.path, modificationTimes: true)
             #expect(after.differences(from: before) == [], "\(seed)")

@@ -6,12 +6,15 @@ import XDR
 /// What the simulated server answers, faults aside.
 extension SimulatedNFSServer.Core {
     /// The reply to a call, without its record mark.
-    func reply(to call: RPC.CallHeader, record: [UInt8]) -> [UInt8] {
+    /// - Parameter writeLimit: the most bytes that a WRITE takes.
+    func reply(
+        to call: RPC.CallHeader, record: [UInt8], writeLimit: Int = .max
+    ) -> [UInt8] {
         let answer: Answer
         do {
             answer =
                 switch (call.program, call.version) {
-                case (NFS3.program, NFS3.version): try nfs(call, record)
+                case (NFS3.program, NFS3.version): try nfs(call, record, writeLimit)
                 case (NFS3.program, _): .error(.progMismatch(low: 3, high: 3))
                 case (Mount.program, Mount.version): try mount(call, record)
                 case (Mount.program, _): .error(.progMismatch(low: 3, high: 3))
@@ -35,19 +38,19 @@ extension SimulatedNFSServer.Core {
     func handle(of id: UInt64) -> NFS3.FileHandle {
         NFS3.FileHandle(
             encoded(12) { output in
-                output.encode(handleTag)
+                output.encode(handleTag.load(ordering: .relaxed))
                 output.encode(id)
             }.span.bytes)
     }
 
-    private enum Answer {
+    enum Answer {
         case results([UInt8])
         case error(RPC.AcceptError)
     }
 
     private typealias Object = SimulatedTree.Object
 
-    private func arguments<Arguments: XDRDecodable>(
+    func arguments<Arguments: XDRDecodable>(
         _ call: RPC.CallHeader, _ record: [UInt8], _: Arguments.Type = Arguments.self
     ) throws(XDRError) -> Arguments {
         var decoder = Decoder(record.span.bytes, at: call.argumentsOffset)
@@ -56,7 +59,7 @@ extension SimulatedNFSServer.Core {
         return arguments
     }
 
-    private func results(_ results: some XDREncodable) -> Answer { .results(results.encoded()) }
+    func results(_ results: some XDREncodable) -> Answer { .results(results.encoded()) }
 
     // MARK: Port mapper and MOUNT
 
@@ -102,7 +105,10 @@ extension SimulatedNFSServer.Core {
 
     // MARK: NFS
 
-    private func nfs(_ call: RPC.CallHeader, _ record: [UInt8]) throws(XDRError) -> Answer {
+    private func nfs(
+        _ call: RPC.CallHeader, _ record: [UInt8], _ writeLimit: Int
+    ) throws(XDRError) -> Answer {
+        if isWritable, let answer = try change(call, record, writeLimit) { return answer }
         let tree = state.withLock { $0.tree }
         switch NFS3.Procedure(rawValue: call.procedure) {
         case .null: return .results([])
@@ -189,12 +195,18 @@ extension SimulatedNFSServer.Core {
         _ handle: NFS3.FileHandle, in tree: SimulatedTree, failure: @autoclosure () -> Failure,
         _ body: (Object) -> NFS3.Outcome<OK, Failure>
     ) -> NFS3.Outcome<OK, Failure> {
-        var decoder = Decoder(handle.bytes)
-        guard let tag = try? decoder.decodeUInt32(), let id = try? decoder.decodeUInt64(),
-            tag == handleTag, decoder.remaining == 0
-        else { return .failure(.badHandle, failure()) }
+        guard let id = id(in: handle) else { return .failure(.badHandle, failure()) }
         guard let object = tree.objects[id] else { return .failure(.stale, failure()) }
         return body(object)
+    }
+
+    /// What a handle of ours names.
+    func id(in handle: NFS3.FileHandle) -> UInt64? {
+        var decoder = Decoder(handle.bytes)
+        guard let tag = try? decoder.decodeUInt32(), let id = try? decoder.decodeUInt64(),
+            tag == handleTag.load(ordering: .relaxed), decoder.remaining == 0
+        else { return nil }
+        return id
     }
 
     private func lookup(

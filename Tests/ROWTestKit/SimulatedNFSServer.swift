@@ -5,7 +5,8 @@ import ONCRPC
 import Synchronization
 import XDR
 
-/// A read-only NFSv3 server in this process, over an in-memory tree, that misbehaves on request.
+/// An NFSv3 server in this process, over an in-memory tree, that misbehaves on request. It is read-only
+/// unless told otherwise; then it forgets UNSTABLE WRITEs when it is rebooted.
 ///
 /// One port on 127.0.0.1 serves NFS, MOUNT and the port mapper. It counts calls, and its replies can
 /// be dropped, held back, doubled or damaged. Every method may be called from any task.
@@ -23,9 +24,12 @@ public final class SimulatedNFSServer: Sendable {
         case truncate(to: Int)
         /// The connection is closed in its place.
         case disconnect
-        /// Refused with this status and without attributes, for procedures of which that is a whole
-        /// failure: LOOKUP, READLINK, READ, READDIR, READDIRPLUS.
+        /// Not done, and refused with this status and without attributes.
         case refuse(NFS3.Status)
+        /// A WRITE takes only this many bytes.
+        case shorten(to: Int)
+        /// The server is rebooted in place of it, see ``reboot(losingWrites:changingHandles:)``.
+        case reboot
     }
 
     public let port: Int
@@ -39,9 +43,10 @@ public final class SimulatedNFSServer: Sendable {
     /// - Parameter port: where to listen; 0 for any free port.
     /// - Parameter handleTag: begins every handle, so that replicas have different ones.
     public static func start(
-        _ tree: SimulatedTree.Item = SimulatedTree.sample, port: Int = 0, handleTag: UInt32 = 0x53
+        _ tree: SimulatedTree.Item = SimulatedTree.sample, port: Int = 0, handleTag: UInt32 = 0x53,
+        isWritable: Bool = false
     ) async throws -> SimulatedNFSServer {
-        let core = Core(tree: SimulatedTree(tree), handleTag: handleTag)
+        let core = Core(tree: SimulatedTree(tree), handleTag: handleTag, isWritable: isWritable)
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
@@ -120,6 +125,37 @@ public final class SimulatedNFSServer: Sendable {
     /// Whether calls are read but none is answered or counted.
     public func setSilent(_ isSilent: Bool) { core.state.withLock { $0.isSilent = isSilent } }
 
+    /// Ends every connection and begins anew, with another write verifier.
+    /// - Parameter losingWrites: undoes the WRITEs that no COMMIT covered.
+    /// - Parameter changingHandles: whether it knows its earlier handles no more.
+    public func reboot(losingWrites: Bool = true, changingHandles: Bool = false) {
+        core.reboot(losingWrites: losingWrites)
+        if changingHandles { core.handleTag.add(1, ordering: .relaxed) }
+        disconnectAll()
+    }
+
+    /// What is in the file at a path; nil when there is none.
+    public func contents(_ path: String) -> [UInt8]? {
+        core.state.withLock { state in
+            state.tree.id(at: path.utf8).flatMap { state.tree.bytes(of: $0) }
+        }
+    }
+
+    /// The names in the directory at a path, sorted, and the mode of each; nil when there is none.
+    public func listing(_ path: String) -> [(name: String, mode: UInt32)]? {
+        core.state.withLock { state in
+            guard let id = state.tree.id(at: path.utf8),
+                case .directory(let entries, _)? = state.tree.objects[id]?.content
+            else { return nil }
+            return entries.map { name, id in
+                (
+                    String(decoding: name, as: UTF8.self),
+                    state.tree.objects[id]?.attributes.mode ?? 0
+                )
+            }.sorted { $0.name < $1.name }
+        }
+    }
+
     /// Puts other bytes into the file at a path such as "directory/file1".
     public func changeFile(_ path: String, to bytes: [UInt8]) {
         core.state.withLock { state in
@@ -159,6 +195,9 @@ extension SimulatedNFSServer {
         var held: [(channel: any Channel, reply: ByteBuffer)] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
         var connectionsAccepted = 0
+        var verifier: UInt64 = 0x5645_5200
+        /// The contents of files before the WRITEs that no COMMIT has covered yet.
+        var committed: [UInt64: [UInt8]] = [:]
 
         /// The fault for the next reply of `procedure`; the first rule that applies is used up.
         mutating func takeFault(for procedure: NFS3.Procedure) -> Fault? {
@@ -177,11 +216,23 @@ extension SimulatedNFSServer {
     /// What the connections share.
     final class Core: Sendable {
         let state: Mutex<State>
-        let handleTag: UInt32
+        let handleTag: Atomic<UInt32>
+        let isWritable: Bool
 
-        init(tree: SimulatedTree, handleTag: UInt32) {
+        init(tree: SimulatedTree, handleTag: UInt32, isWritable: Bool) {
             state = Mutex(State(tree: tree))
-            self.handleTag = handleTag
+            self.handleTag = Atomic(handleTag)
+            self.isWritable = isWritable
+        }
+
+        func reboot(losingWrites: Bool) {
+            state.withLock { state in
+                state.verifier += 1
+                if losingWrites {
+                    for (id, bytes) in state.committed { state.tree.change(id, to: bytes) }
+                }
+                state.committed = [:]
+            }
         }
     }
 }
@@ -257,19 +308,33 @@ private final class SimulatedConnection: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
-        let reply = core.reply(to: call, record: record)
         guard call.program == NFS3.program,
             let procedure = NFS3.Procedure(rawValue: call.procedure)
         else {
-            send(reply, context)
+            send(core.reply(to: call, record: record), context)
             return
         }
         let fault = core.state.withLock { state in
             state.calls[procedure, default: 0] += 1
             return state.takeFault(for: procedure)
         }
+        if case .refuse(let status) = fault {
+            let head = encoded(RPC.successHeaderSize) {
+                RPC.encodeSuccess(xid: call.xid, into: &$0)
+            }
+            send(head + Self.refusal(of: procedure, status), context)
+            return
+        }
+        if case .reboot = fault {
+            core.reboot(losingWrites: true)
+            context.close(promise: nil)
+            return
+        }
+        var limit = Int.max
+        if case .shorten(let count) = fault { limit = count }
+        let reply = core.reply(to: call, record: record, writeLimit: limit)
         switch fault {
-        case nil: send(reply, context)
+        case nil, .shorten, .refuse, .reboot: send(reply, context)
         case .drop: break
         case .hold:
             let held = (channel: context.channel, reply: framed(reply))
@@ -283,11 +348,14 @@ private final class SimulatedConnection: ChannelInboundHandler {
             send(damaged, context)
         case .truncate(let count): send(Array(reply.prefix(count)), context)
         case .disconnect: context.close(promise: nil)
-        case .refuse(let status):
-            let refusal = NFS3.Readdirplus.Result.failure(status, .init(nil)).encoded()
-            send(
-                encoded(RPC.successHeaderSize) { RPC.encodeSuccess(xid: call.xid, into: &$0) }
-                    + refusal, context)
+        }
+    }
+
+    private static func refusal(of procedure: NFS3.Procedure, _ status: NFS3.Status) -> [UInt8] {
+        switch procedure {
+        case .setattr, .write, .commit, .create, .mkdir, .symlink, .mknod, .remove, .rmdir:
+            NFS3.Commit.Result.failure(status, .init(wcc: NFS3.WCCData())).encoded()
+        default: NFS3.Readdirplus.Result.failure(status, .init(nil)).encoded()
         }
     }
 

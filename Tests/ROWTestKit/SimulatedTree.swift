@@ -44,6 +44,7 @@ public struct SimulatedTree: Sendable {
 
     private(set) var objects: [UInt64: Object] = [:]
     private var clock: UInt32 = 1_000_000
+    private var nextID = Self.rootID
 
     init(_ root: Item) {
         _ = add(root, parent: Self.rootID)
@@ -67,6 +68,7 @@ public struct SimulatedTree: Sendable {
         let now = NFS3.Time(seconds: clock, nanoseconds: 0)
         objects[id]?.content = .file(bytes)
         objects[id]?.attributes.size = UInt64(bytes.count)
+        objects[id]?.attributes.used = UInt64(bytes.count)
         objects[id]?.attributes.mtime = now
         objects[id]?.attributes.ctime = now
     }
@@ -74,8 +76,24 @@ public struct SimulatedTree: Sendable {
     /// Forgets an object: its handles are stale. Its name stays.
     mutating func forget(_ id: UInt64) { objects[id] = nil }
 
-    private mutating func add(_ item: Item, parent: UInt64) -> UInt64 {
-        let id = UInt64(objects.count) + Self.rootID
+    /// Changes the entries of a directory.
+    mutating func change(
+        _ directory: UInt64, _ body: (inout [(name: [UInt8], id: UInt64)]) -> Void
+    ) {
+        guard case .directory(var entries, let parent)? = objects[directory]?.content else {
+            return
+        }
+        body(&entries)
+        objects[directory]?.content = .directory(entries: entries, parent: parent)
+    }
+
+    mutating func setMode(_ mode: UInt32?, of id: UInt64) {
+        if let mode { objects[id]?.attributes.mode = mode }
+    }
+
+    mutating func add(_ item: Item, parent: UInt64) -> UInt64 {
+        let id = nextID
+        nextID += 1
         let now = NFS3.Time(seconds: clock, nanoseconds: 0)
         var attributes = NFS3.Attributes(
             type: .regular, mode: 0o644, nlink: 1, uid: 0, gid: 0, size: 0, used: 0,
@@ -84,6 +102,7 @@ public struct SimulatedTree: Sendable {
         switch item {
         case .file(let bytes):
             attributes.size = UInt64(bytes.count)
+            attributes.used = attributes.size
             objects[id] = Object(attributes: attributes, content: .file(bytes))
         case .symlink(let target):
             attributes.type = .symbolicLink

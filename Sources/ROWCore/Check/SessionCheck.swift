@@ -59,6 +59,7 @@ public enum SessionCheck {
         let repair = SessionRepair(session: session)
         // One repair may bring to light what the damage hid.
         for _ in 0..<roundsMaximum where look.isRepairable {
+            try look.refuseServerData()
             try repair.carryOut(look)
             look = try Look(session: session, images: images, givenSource: source)
             report.findings += look.findings.filter { !report.findings.contains($0) }
@@ -77,6 +78,8 @@ public enum SessionCheck {
     /// What one look at a session finds, and what would put it right.
     struct Look {
         let database: DatabaseState
+        /// The NFS server that keeps the data; nil for the session's directory.
+        let server: String?
         let check: RecordCheck?
 
         init(
@@ -84,14 +87,17 @@ public enum SessionCheck {
         ) throws(StateError) {
             database = try DatabaseState(session: session)
             guard !database.isNewer else {
+                server = nil
                 check = nil
                 return
             }
-            let shadow: ShadowFacts
+            var shadow: ShadowFacts
             do { shadow = try ShadowFacts(session.appending("shadow")) } catch {
                 throw StateError(.io, "cannot list the shadow of \(session): \(error)")
             }
             let records = database.records
+            server = records.meta(SessionStore.ShadowKey.name)?.text
+            if server != nil { shadow.assume(records) }
             let source = records.meta("image")?.text
             let epoch = records.meta("epoch")?.integer
             let named = images.first { $0.source == source } ?? images.first { $0.epoch == epoch }
@@ -103,6 +109,12 @@ public enum SessionCheck {
                 records, shadow: shadow, image: isCurrent == true ? named : nil,
                 candidates: images, givenSource: givenSource)
             check.run()
+            if let server {
+                check.report(
+                    .dataElsewhere, server, "the session's data is on this server",
+                    repair: "whether it is all there was not checked; the next use tells of files "
+                        + "that are missing", severity: .note)
+            }
             if let source, isCurrent != true {
                 check.reportImage(source, isOther: named != nil)
             }
@@ -110,6 +122,16 @@ public enum SessionCheck {
         }
 
         var findings: [SessionFinding] { database.findings + (check?.findings ?? []) }
+
+        /// A repair changes files of this machine only.
+        func refuseServerData() throws(StateError) {
+            guard let server, let check, !check.actions.isEmpty else { return }
+            throw StateError(
+                .shadowMismatch,
+                "a repair would have to change data that is on the NFS server \(server), which it "
+                    + "does not do: copy what can be read of the session's tree, and begin a new one"
+            )
+        }
 
         /// Whether a repair would change anything.
         var isRepairable: Bool {

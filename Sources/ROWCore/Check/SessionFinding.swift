@@ -21,7 +21,7 @@ public struct SessionFinding: Sendable, Hashable, Codable {
         case entryWithoutNode, entryWithoutDirectory, entryOfRemoved, nodeWithoutName, badName
         case directoryNamedTwice, directoryCycle, wrongParent, wrongLinkCount, badCookie
         case replyMalformed
-        case imageMissing, imageOfAnotherEpoch
+        case imageMissing, imageOfAnotherEpoch, dataElsewhere
     }
 
     public let kind: Kind

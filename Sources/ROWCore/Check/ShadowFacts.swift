@@ -13,6 +13,23 @@ struct ShadowFacts {
     /// Whether there is anything of an object.
     func has(_ id: NodeID) -> Bool { nodes.contains(id) }
 
+    /// Takes for granted that everything on record is there, for a shadow that cannot be looked at.
+    mutating func assume(_ records: SessionRecords) {
+        let blockSize = UInt64(clamping: records.meta("block_size")?.integer ?? 0)
+        guard LayerMap.isValid(blockSize: blockSize) else { return }
+        var ends: [NodeID: UInt64] = [:]
+        for node in records[.node].values.compactMap(NodeRecord.init) {
+            ends[node.id] = min(node.size, LayerMap.sizeMaximum).roundedUp(to: blockSize)
+        }
+        for row in records[.content].values {
+            guard let node = row[0].integer.map(NodeID.init(row:)), let layer = row[1].integer,
+                let end = ends[node]
+            else { continue }
+            files[LayerID(node: node, layer: layer)] = end
+            nodes.insert(node)
+        }
+    }
+
     /// - Throws: the listing's error; a directory that is missing holds nothing.
     init(_ directory: FilePath) throws(Errno) {
         for name in try Self.names(in: directory) {

@@ -21,6 +21,9 @@ public enum Interrupt: Error, Sendable, Equatable {
     case need(Fetch)
     /// A commit in flight touches what the answer would show; run the operation again after it.
     case wait
+    /// The shadow server is at work on this file; run the operation again after that, see
+    /// ``SessionState/waitForShadow(_:then:)``.
+    case busy(NodeID)
 }
 
 /// One object as main describes it.

@@ -97,6 +97,8 @@ private struct ImagePieces {
         for run in plan.source.runs(of: plan.range) {
             switch run.source {
             case .zeros: break
+            // This opens no session whose data is at a server.
+            case .remote: throw .status(.serverFault)
             case .main:
                 guard let piece = pieces.first(where: { contains($0.range, run.range) }),
                     file == id

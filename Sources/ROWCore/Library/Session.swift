@@ -101,6 +101,8 @@ public actor Session {
                 case .status(let status): throw ROWError(status, path: path)
                 case .need(let fetch): try await image.fetch(fetch)
                 case .wait: try await commit(path)
+                // Only where there is a shadow server, which this has none of.
+                case .busy: throw ROWError(.serverFault, path: path)
                 }
             }
         }

@@ -16,6 +16,8 @@ extension SessionState {
     public enum ByteSource {
         /// A sparse file in the shadow; the layer's number tells it from the file's other ones.
         case shadow(SparseFile, layer: Int64)
+        /// A sparse file at the shadow server.
+        case remote(LayerID)
         case main
         case zeros
     }
@@ -65,7 +67,7 @@ extension SessionState {
         var depth = 0
         while true {
             switch layer.map.singleSource(of: range) {
-            case .here: return .one(.shadow(try shadow(node, layer), layer: layer.number))
+            case .here: return .one(try stored(node, layer, range))
             case .zeros: return .one(.zeros)
             case .below where depth < content.frozen.count:
                 layer = content.frozen[depth]
@@ -91,12 +93,22 @@ extension SessionState {
             case .zeros: runs.append(ReadRun(source: .zeros, range: piece.range))
             case .below: runs += try self.runs(of: node, layers.dropFirst(), piece.range)
             case .here:
-                let file = try shadow(node, layer)
-                runs.append(
-                    ReadRun(source: .shadow(file, layer: layer.number), range: piece.range))
+                let source = try stored(node, layer, piece.range)
+                runs.append(ReadRun(source: source, range: piece.range))
             }
         }
         return runs
+    }
+
+    /// Where a layer has its bytes.
+    private func stored(
+        _ node: Node, _ layer: FileLayer, _ range: Range<UInt64>
+    ) throws(Interrupt) -> ByteSource {
+        if let files = remoteFiles {
+            let id = LayerID(node: node.id, layer: layer.number)
+            return .remote(try remoteSource(id, range, files))
+        }
+        return .shadow(try shadow(node, layer), layer: layer.number)
     }
 
     /// WRITE (RFC 1813 §3.3.7): the bytes go into the shadow, and never anything is read from main.
@@ -105,19 +117,35 @@ extension SessionState {
         _ id: NodeID, offset: UInt64, data: UnsafeRawBufferPointer, stable: NFS3.Stability,
         _ credential: Credential
     ) throws(Interrupt) -> NFS3.WCCData {
+        let (node, range) = try writable(id, offset: offset, count: data.count, credential)
+        if !data.isEmpty { try redirect(node, data, range) }
+        return wrote(node, upTo: range.isEmpty ? 0 : range.upperBound, stable: stable, credential)
+    }
+
+    /// The file that may be written to now, and where.
+    func writable(
+        _ id: NodeID, offset: UInt64, count: Int, _ credential: Credential
+    ) throws(Interrupt) -> (Node, Range<UInt64>) {
         try refuseReadOnly()
         let node = try node(id)
         try checkRegular(node)
         guard PermissionRules.allowsWrite(node.attributes, credential) else {
             throw .status(.acces)
         }
-        let (end, overflow) = offset.addingReportingOverflow(UInt64(data.count))
+        let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
         guard !overflow, end <= Self.sizeMaximum else { throw .status(.fbig) }
         try checkNoCutPending(node)
         try refuseWhenFull()
+        return (node, offset..<end)
+    }
+
+    /// Marks a write whose bytes are in the shadow.
+    /// - Parameter end: of what was written; 0 for nothing.
+    func wrote(
+        _ node: Node, upTo end: UInt64, stable: NFS3.Stability, _ credential: Credential
+    ) -> NFS3.WCCData {
         let before = NFS3.WCCAttributes(node.attributes)
-        if !data.isEmpty {
-            try redirect(node, data, offset..<end)
+        if end > 0 {
             let time = now()
             node.attributes.size = max(node.attributes.size, end)
             node.attributes.mode = PermissionRules.strippingSetID(node.attributes, credential)
@@ -145,7 +173,7 @@ extension SessionState {
         markDirty(node, content)
     }
 
-    private func markDirty(_ node: Node, _ content: FileContent) {
+    func markDirty(_ node: Node, _ content: FileContent) {
         content.isDirty = true
         content.top.isRecorded = true
         dirtyFiles.insert(node.id)
@@ -164,9 +192,11 @@ extension SessionState {
     /// shows zeros, never main's old bytes.
     func setSize(_ node: Node, to size: UInt64, at time: NFS3.Time) throws(Interrupt) {
         try checkNoCutPending(node)
+        try checkShadowIdle(node)
         let content = ensureContent(node)
         if size < node.attributes.size {
-            if content.top.map.storedBlocks > 0 || content.top.file != nil {
+            let top = content.top
+            if top.map.storedBlocks > 0 || top.file != nil || top.remote.isOpen {
                 cutLater(node, content)
             }
             content.top.map.truncate(to: size)
@@ -185,6 +215,10 @@ extension SessionState {
         content.isCutPending = true
         let layer = content.top
         batch.afterwards.append { [unowned self] in
+            if let files = remoteFiles, node.content === content {
+                cutRemote(node, content, files)
+                return
+            }
             content.isCutPending = false
             guard node.content === content else { return }
             do {
@@ -201,7 +235,10 @@ extension SessionState {
     }
 
     private func checkNoCutPending(_ node: Node) throws(Interrupt) {
-        if node.content?.isCutPending == true { throw .wait }
+        guard node.content?.isCutPending == true else { return }
+        // Before the transaction it is waited for, then the server.
+        try checkShadowIdle(node)
+        throw .wait
     }
 
     func ensureContent(_ node: Node) -> FileContent {
@@ -270,9 +307,12 @@ extension SessionState {
         dirtyFiles.remove(node.id)
         batch.rows.append(.removeContent(node.id))
         shadowCalls.removes += 1
-        let paths = content.layers.map {
-            store.shadowPath(LayerID(node: node.id, layer: $0.number))
+        let layers = content.layers.map { LayerID(node: node.id, layer: $0.number) }
+        if let files = remoteFiles {
+            batch.afterwards.append { for layer in layers { files.remove(layer) } }
+            return
         }
+        let paths = layers.map { store.shadowPath($0) }
         batch.afterwards.append { for path in paths { Storage.remove(path) } }
     }
 }

@@ -17,6 +17,8 @@ struct CommitBatch {
     var afterwards: [() -> Void] = []
     /// The top layer until this batch, when it begins a new one.
     var previousTopLayer: Int64?
+    /// Bytes that files at a shadow server take up.
+    var allocated: [LayerID: Int64] = [:]
 
     var isEmpty: Bool { rows.isEmpty && nodes.isEmpty }
 }
@@ -64,11 +66,17 @@ extension SessionState {
         // presence that is taken here.
         var syncs: [(id: LayerID, file: SparseFile)] = []
         var failure: Errno?
+        var remote: [LayerID] = []
         for (id, node) in sealed.nodes {
             guard let content = node.content, content.isDirty else { continue }
             let layer = content.top
             let layerID = LayerID(node: id, layer: layer.number)
-            if layer.file != nil || layer.map.storedBlocks > 0 {
+            if remoteFiles != nil {
+                remote.append(layerID)
+                sealed.allocated[layerID] =
+                    layer.remote.allocatedBytes
+                    ?? Int64(clamping: UInt64(layer.map.storedBlocks) * layer.map.blockSize)
+            } else if layer.file != nil || layer.map.storedBlocks > 0 {
                 do { syncs.append((layerID, try shadowFile(node, layer))) } catch {
                     failure = error
                 }
@@ -85,7 +93,15 @@ extension SessionState {
         }
         sealed.rows.append(contentsOf: reserveRows())
         shadowCalls.syncs += syncs.count
-        send(sealed, syncs, failure, copy)
+        inFlight = sealed
+        guard let files = remoteFiles else { return send(sealed, syncs, failure, copy) }
+        commitRemote(remote, files) { [self] failure in
+            if let failure {
+                finish(failure)
+            } else if let inFlight {
+                send(inFlight, [], nil, copy)
+            }
+        }
     }
 
     /// - Parameter failure: why a file that must be synced cannot be; the commit then fails.
@@ -94,13 +110,13 @@ extension SessionState {
         _ copy: @escaping @Sendable (GRDB.Database) -> Void
     ) {
         let rows = sealed.rows
+        let known = sealed.allocated
         let isDurable = isDurable
         let newFilesIn = store.hasNewFiles ? store.shadowDirectory : nil
         store.hasNewFiles = false
         // The writer's thread only syncs these files and asks their size, which any thread may.
         let files = Confined(value: syncs)
         let back = Confined(value: self)
-        inFlight = sealed
         store.writer.commit(
             before: {
                 if let failure { throw failure }
@@ -109,7 +125,7 @@ extension SessionState {
                 try newFilesIn?.sync()
             },
             { db in
-                var allocated: [LayerID: Int64] = [:]
+                var allocated = known
                 for (id, file) in files.value { allocated[id] = Int64(try file.allocatedBytes) }
                 for row in rows { try row.apply(to: db, allocated: allocated) }
             }, after: copy,
@@ -135,7 +151,8 @@ extension SessionState {
         if let error {
             onEvent("commit failed: \(error)")
             let status = Self.status(of: error)
-            if status == .nospc { ballast.spend() }
+            // What a shadow server has no room for does not need any here.
+            if status == .nospc, !(error is ShadowFailure) { ballast.spend() }
             if let previous = sealed.previousTopLayer { topLayer = previous }
             forgetAll(failing: sealed, with: status)
             startNext()
@@ -147,6 +164,7 @@ extension SessionState {
             pendingDeltas[key] = nil
         }
         for work in sealed.afterwards { work() }
+        if remoteFiles?.hasLostWrites == true { forgetAll(failing: CommitBatch(), with: .jukebox) }
         startNext()
         if inFlight == nil {
             let waiters = batch.waiters
@@ -171,7 +189,9 @@ extension SessionState {
         forgetReservations()
         store.hasNewFiles = true
         writeVerifier = UInt64.random(in: .min ... .max)
+        remoteFiles?.forgetUnstable()
         for waiter in waiters { waiter(status) }
+        remoteFiles?.wakeAll()
     }
 
     private func row(of node: Node) -> SessionRow.NodeRow {
@@ -185,6 +205,7 @@ extension SessionState {
 
     private static func status(of error: any Error) -> NFS3.Status {
         if let code = error as? Errno { return NFS3.Status(ofShadow: code) }
+        if let failure = error as? ShadowFailure { return failure.status }
         return isDiskFull(error) ? .nospc : .io
     }
 }

@@ -81,6 +81,9 @@ final class FileContent {
     }
 
     var layers: [FileLayer] { [top] + frozen }
+
+    /// Disk does not know all that memory does, or somebody is at work on it.
+    var isPinned: Bool { isDirty || top.remote.users > 0 }
 }
 
 /// One layer of a file's changed data: the map of what it holds, and the sparse file in which.
@@ -91,6 +94,8 @@ final class FileLayer {
     var file: SparseFile?
     /// session.sqlite has a row of this layer, or will have with the next commit of the node.
     var isRecorded = false
+    /// How far the file at a shadow server is ready for use.
+    var remote = RemoteState()
 
     init(number: Int64, map: LayerMap) {
         self.number = number
@@ -99,12 +104,12 @@ final class FileLayer {
 }
 
 /// Names the sparse file of one layer of a node's data.
-struct LayerID: Hashable {
-    let node: NodeID
-    let layer: Int64
+public struct LayerID: Hashable, Sendable {
+    public let node: NodeID
+    public let layer: Int64
 
     /// The name in the shadow directory.
-    var fileName: String { "\(String(node.rawValue, radix: 16)).\(layer)" }
+    public var fileName: String { "\(String(node.rawValue, radix: 16)).\(layer)" }
 
     init(node: NodeID, layer: Int64) {
         self.node = node
@@ -124,10 +129,10 @@ struct LayerID: Hashable {
 }
 
 extension LayerID: Comparable, CustomStringConvertible {
-    static func < (lhs: LayerID, rhs: LayerID) -> Bool {
+    public static func < (lhs: LayerID, rhs: LayerID) -> Bool {
         (lhs.node, lhs.layer) < (rhs.node, rhs.layer)
     }
 
     /// For people.
-    var description: String { layer == 0 ? "\(node)" : "\(node) layer \(layer)" }
+    public var description: String { layer == 0 ? "\(node)" : "\(node) layer \(layer)" }
 }

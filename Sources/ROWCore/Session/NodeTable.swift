@@ -29,7 +29,7 @@ struct NodeTable {
             if node.isReferenced {
                 node.isReferenced = false
                 hand += 1
-            } else if node.dirtyCommit > committed || node.content?.isDirty == true {
+            } else if node.dirtyCommit > committed || node.content?.isPinned == true {
                 hand += 1
             } else {
                 byID[node.id] = nil

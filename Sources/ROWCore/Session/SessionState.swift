@@ -41,6 +41,7 @@ public final class SessionState {
     }
 
     let store: SessionStore
+    let place: ShadowPlace
     var nodes = NodeTable()
     var openFiles = OpenFiles()
     var batch = CommitBatch()
@@ -77,10 +78,12 @@ public final class SessionState {
     /// - Parameter blockSize: bytes, a power of two; only a new session takes it.
     /// - Parameter isDurable: strict durability; otherwise changes survive the end of the process but
     ///   not a power failure.
+    /// - Parameter shadow: the server that keeps the sparse files; nil for the session's own directory. A
+    ///   session that has data stays where that is. Call ``tidyShadowServer(then:)`` before anything else.
     public init(
         name: String, directory: FilePath, image: ImageStore, blockSize: UInt64 = 4096,
-        isDurable: Bool = true, isReadOnly: Bool = false, loop: @escaping LoopExecutor,
-        clock: @escaping () -> NFS3.Time = NFS3.Time.now
+        isDurable: Bool = true, isReadOnly: Bool = false, shadow: (any ShadowServer)? = nil,
+        loop: @escaping LoopExecutor, clock: @escaping () -> NFS3.Time = NFS3.Time.now
     ) throws(StateError) {
         self.name = name
         self.image = image
@@ -91,6 +94,11 @@ public final class SessionState {
         store = try SessionStore(
             directory: directory, name: name, image: image, blockSize: blockSize,
             isDurable: isDurable, loop: loop)
+        place = shadow.map { .server(RemoteFiles($0)) } ?? .directory
+        do { try store.settle(on: shadow) } catch {
+            store.close()
+            throw error
+        }
         ballast = Ballast(in: directory)
         notices = store.notices
         let identity = store.identity

@@ -38,7 +38,7 @@ extension SessionStore {
         return notices
     }
 
-    private enum Use {
+    enum Use {
         /// A row refers to it.
         case data
         /// Nothing in it was ever acknowledged as safe, or its object is gone.
@@ -57,7 +57,7 @@ extension SessionStore {
     /// an object that the session made later than its database knows of, or a layer of which nobody had
     /// begun to make it the top one, cannot come from a crash: the database is an older copy, and the
     /// file may be all that is left of acknowledged data.
-    private func use(of name: FilePath, _ top: Int64, _ db: GRDB.Database) throws -> Use {
+    func use(of name: FilePath, _ top: Int64, _ db: GRDB.Database) throws -> Use {
         guard let layer = LayerID(fileName: name.string) else { return .foreign }
         let id = layer.node
         func has(_ table: String) throws -> Bool {

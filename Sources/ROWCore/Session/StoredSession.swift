@@ -14,6 +14,8 @@ public struct StoredSession: Sendable {
     public let allocated: Int64
     /// When it was taken, if it is a snapshot.
     let snapshotTime: NFS3.Time?
+    /// Where the data is when it is on an NFS server.
+    public let shadow: StoredShadow?
 
     /// Reads it without changing anything.
     /// - Parameter directory: the session's.
@@ -34,7 +36,7 @@ public struct StoredSession: Sendable {
                     image: try String.fetchOne(
                         db, sql: "SELECT value FROM meta WHERE key = 'image'") ?? "",
                     files: row?[0] ?? 0, blocks: row?[1] ?? 0, allocated: row?[2] ?? 0,
-                    snapshotTime: time.map(NFS3.Time.init(row:)))
+                    snapshotTime: time.map(NFS3.Time.init(row:)), shadow: try StoredShadow(db))
             }
         } catch {
             throw StateError(.unreadable, "cannot read \(path): \(error)")
@@ -114,11 +116,28 @@ extension ImageStore {
 extension StoredSession {
     /// Removes a session that nobody uses: at once by name, then piece by piece. What an earlier removal
     /// left when it was cut off goes with it.
+    /// - Parameter elsewhere: removes first what is not on this machine.
+    /// - Throws: `StateError`, of code `locked` when the session is in use; what `elsewhere` throws.
+    public static func remove(
+        _ directory: FilePath, elsewhere: () async throws -> Void
+    ) async throws {
+        let name = directory.lastComponent?.string ?? ""
+        let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
+        defer { lock.release() }
+        try await elsewhere()
+        try removeFiles(directory)
+    }
+
+    /// Removes a session that nobody uses, but for data that a server has.
     /// - Throws: `StateError`, of code `locked` when the session is in use.
     public static func remove(_ directory: FilePath) throws(StateError) {
         let name = directory.lastComponent?.string ?? ""
         let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
         defer { lock.release() }
+        try removeFiles(directory)
+    }
+
+    private static func removeFiles(_ directory: FilePath) throws(StateError) {
         let parent = directory.removingLastComponent()
         let doomed = parent.appending("\(removalPrefix)\(UInt64.random(in: .min ... .max))")
         let code = Storage.rename(directory, to: doomed)

@@ -14,6 +14,7 @@ extension SessionState {
     /// - Parameter then: on the loop: nil when the snapshot is there and durable.
     public func takeSnapshot(_ tag: String, then: @escaping (StateError?) -> Void) {
         do throws(StateError) {
+            try refuseOnServer()
             try Snapshots.check(tag: tag)
             let session = store.directory
             let path = Snapshots.path(tag, of: session)
@@ -31,6 +32,7 @@ extension SessionState {
         to target: FilePath, from tag: String? = nil, then: @escaping (StateError?) -> Void
     ) {
         do throws(StateError) {
+            try refuseOnServer()
             let session = store.directory
             let source = try tag.map { tag throws(StateError) in
                 try Snapshots.existing(tag, of: session)
@@ -52,12 +54,17 @@ extension SessionState {
     /// again, as are unstable writes: the write verifier changes.
     public func rollBack(to tag: String, then: @escaping (StateError?) -> Void) {
         do throws(StateError) {
+            try refuseOnServer()
             let snapshot = try Snapshots.existing(tag, of: store.directory)
             run(
                 .rollBack(
                     Rollback(session: store.directory, snapshot: snapshot, isDurable: isDurable),
                     then: then))
         } catch { then(error) }
+    }
+
+    private func refuseOnServer() throws(StateError) {
+        if let files = remoteFiles { throw StoredShadow.refusal(name, files.server.name) }
     }
 
     private func refuseExisting(_ path: FilePath, _ what: String) throws(StateError) {

@@ -94,6 +94,9 @@ extension StoredSession {
         let lock = try FileLock(directory.appending("lock"), purpose: "the session \(name)")
         defer { lock.release() }
         _ = try SessionStore.checkWhole(directory, name: name)
+        if let shadow = try StoredSession.read(directory).shadow {
+            throw StoredShadow.refusal(name, shadow.url)
+        }
         Snapshots.sweep(directory)
         let path = directory.appending(DatabaseState.fileName).string
         let queue = try StateDatabase.open(

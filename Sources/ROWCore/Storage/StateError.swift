@@ -11,6 +11,8 @@ public struct StateError: Error, Sendable, CustomStringConvertible {
         case unreadable
         /// The session stands on another image.
         case imageMismatch
+        /// The session's data is elsewhere.
+        case shadowMismatch
         /// There is no such session or image.
         case notFound
         /// There is one of this name already.

@@ -24,7 +24,8 @@ final class Writer {
     private let loop: LoopExecutor
     private var isLogLong = false
 
-    private static let logBytesMaximum: UInt64 = 8 << 20
+    /// A longer log is taken over into the database before the next commit.
+    var logBytesMaximum: UInt64 = 8 << 20
 
     /// - Parameter reader: the loop's reader of the same database.
     init(queue: DatabaseQueue, reader: RowReader, loop: @escaping LoopExecutor) {
@@ -66,6 +67,7 @@ final class Writer {
     ) {
         let loop = loop
         let log = queue.path + "-wal"
+        let limit = logBytesMaximum
         let back = Confined(value: self)
         queue.asyncWriteWithoutTransaction { db in
             var failure: (any Error)?
@@ -80,7 +82,7 @@ final class Writer {
             let outcome = failure
             var stat = clinux_stat()
             let isLong =
-                clinux_fstatat(AT_FDCWD, log, 0, &stat) == 0 && stat.size > Self.logBytesMaximum
+                clinux_fstatat(AT_FDCWD, log, 0, &stat) == 0 && stat.size > limit
             loop {
                 back.value.isLogLong = isLong
                 then(outcome)

@@ -62,6 +62,13 @@ struct Model {
     /// A file that had unstable writes when the crash came is now like this.
     mutating func adopt(_ id: Int, _ data: [UInt8]) { tree[id].data = data }
 
+    /// The session chose these times.
+    mutating func adoptTimes(_ id: Int, _ times: NFS3.Attributes) {
+        tree[id].attributes.atime = times.atime
+        tree[id].attributes.mtime = times.mtime
+        tree[id].attributes.ctime = times.ctime
+    }
+
     // MARK: Changing objects
 
     private mutating func edit(

@@ -2,8 +2,16 @@ import NFSProtocol
 
 @testable import ROWCore
 
-/// Operations of the model, carried out by the session.
-extension SessionSimulation {
+/// Carries operations of a model out by a session.
+protocol OperationPerformer: AnyObject {
+    var engine: Engine { get }
+    /// The session's number of an object of the model.
+    func resolve(_ object: Int) throws -> NodeID
+    /// ACCESS, and whether the answer is right.
+    func checkAccess(_ object: Int, _ who: Credential) throws
+}
+
+extension OperationPerformer {
     /// - Returns: the object and the bytes that the reply is about.
     /// - Throws: ``Refusal``.
     func perform(
@@ -48,7 +56,7 @@ extension SessionSimulation {
             }
             return (nil, target)
         case .access(let object):
-            try access(object, who)
+            try checkAccess(object, who)
             return (nil, nil)
         default:
             try change(operation, who)
@@ -96,9 +104,12 @@ extension SessionSimulation {
         case .lookup, .create, .mkdir, .symlink, .mknod, .read, .readlink, .access: break
         }
     }
+}
 
-    private func access(_ object: Int, _ who: Credential) throws {
-        let (granted, attributes) = try on(object) { session, id throws(Interrupt) in
+extension SessionSimulation {
+    func checkAccess(_ object: Int, _ who: Credential) throws {
+        let id = try resolve(object)
+        let (granted, attributes) = try engine.run { session throws(Interrupt) in
             try session.access(id, 0x3f, who)
         }
         let expected = PermissionRules.accessRights(0x3f, model.tree[object].attributes, who)

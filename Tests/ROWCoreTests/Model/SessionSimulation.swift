@@ -6,7 +6,7 @@ import Testing
 @testable import ROWCore
 
 /// A session and the model of it, kept in step; the first difference ends it.
-final class SessionSimulation {
+final class SessionSimulation: OperationPerformer {
     struct Difference: Error { let text: String }
 
     let engine: Engine

@@ -19,6 +19,8 @@ final class Engine {
         var isDurable = false
         /// Nodes to keep in memory, and half as many open files; nil for the defaults.
         var limit: Int?
+        /// What the logs of the databases may grow to; nil for the default.
+        var logBytesMaximum: UInt64?
         var clock: () -> NFS3.Time = NFS3.Time.now
     }
 
@@ -29,6 +31,8 @@ final class Engine {
     private(set) var events: [String] = []
     /// Called whenever all that was changed so far has been committed.
     var onCommit: () -> Void = {}
+    /// Called whenever something of main has been committed.
+    var onFetch: () throws -> Void = {}
     private let queue = WorkQueue()
     private let ownsDirectory: Bool
     private var opened: (image: ImageStore, session: SessionState)?
@@ -81,6 +85,10 @@ final class Engine {
         if let limit = options.limit {
             session.nodes.limit = limit
             session.openFiles.limit = max(limit / 2, 2)
+        }
+        if let limit = options.logBytesMaximum {
+            session.store.writer.logBytesMaximum = limit
+            image.writer.logBytesMaximum = limit
         }
         opened = (image, session)
         for path in session.lostPaths {
@@ -167,6 +175,7 @@ final class Engine {
                 case .status(let status): throw Refusal(status)
                 case .need(let fetch): try fetchNow(fetch)
                 case .wait: try commit()
+                case .busy: throw Refusal(.serverFault)
                 }
             }
         }
@@ -202,6 +211,7 @@ final class Engine {
         image.commit { outcome = .some($0) }
         queue.run { outcome != nil }
         if case .some(.some(let status)) = outcome { throw Refusal(status) }
+        try onFetch()
         // The end of one commit may have begun the next meanwhile. What that covers would be unclear to
         // whoever keeps account; so all of it is waited for, and told.
         if session.batch.number != batch { try commit() }
@@ -250,6 +260,7 @@ final class Engine {
         case .shadow(let file, _): try fill(&bytes, range, from: file, at: whole.lowerBound)
         case .main: try fillFromMain(&bytes, range, id, at: whole.lowerBound)
         case .zeros: break
+        case .remote: throw Refusal(.serverFault)
         }
     }
 

@@ -1,0 +1,36 @@
+import Foundation
+import GRDB
+
+/// What SQLite alone reads out of the databases of a disk.
+enum DatabaseRows {
+    /// Rows that only tell how often a database was opened, and of space in use.
+    private static let promisingNothing = ["generation", "allocated"]
+
+    /// - Returns: all rows of all tables as text.
+    static func read(_ disk: DiskState) throws -> [String] {
+        let root = PowerScratch.newPath()
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        try disk.write(below: root)
+        return ["image/image.sqlite", "session/session.sqlite"].flatMap { name in
+            let path = root + "/state/" + name
+            guard Disk.exists(path) else { return ["no \(name)"] }
+            do { return try rows(path) } catch { return ["\(name): \(error)"] }
+        }
+    }
+
+    private static func rows(_ path: String) throws -> [String] {
+        try DatabaseQueue(path: path).read { db in
+            let tables = try String.fetchAll(
+                db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            return try tables.flatMap { table in
+                try Row.fetchAll(db, sql: "SELECT * FROM \(table)").compactMap { row in
+                    if let key = row["key"] as String?, promisingNothing.contains(key) {
+                        return nil
+                    }
+                    let columns = row.filter { !promisingNothing.contains($0.0) }
+                    return "\(table) \(columns)"
+                }
+            }
+        }
+    }
+}
