@@ -3,24 +3,28 @@ import ROWTestKit
 
 /// A proxy in strict mode, another whose syncs take longer, and nfs-ganesha with a directory that may be
 /// changed, all on one file system.
+///
+/// nfs-ganesha syncs what it is asked to write with FILE_SYNC, but no names. Its directory has the file
+/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do.
 final class DurabilityLab {
     private let folder: TemporaryDirectory
-    private let proxy: Session
-    private let slow: Session
+    private let proxy: Proxy
+    private let slow: Proxy
     private let rival: Ganesha
 
     private static let delayMilliseconds = 5
-    private static let clients = [1, 16]
     private static let fileBytes = 1 << 20
+    private static let session = "bench"
 
-    private struct Session {
+    private struct Proxy {
         let process: RowctlProcess
         let state: String
 
         var server: Server { Server(export: process.export, processID: process.processID) }
 
+        /// How many it has made so far.
         func syncs() async throws -> Int {
-            let status = try await SessionStatus.read(session: "bench", state: state)
+            let status = try await SessionStatus.read(session: DurabilityLab.session, state: state)
             guard let syncs = status.syncs else { throw POSIXError(.ENODATA) }
             return syncs.total
         }
@@ -28,71 +32,67 @@ final class DurabilityLab {
 
     init() async throws {
         folder = try TemporaryDirectory("rowfs-bench")
-        note("starting servers in \(folder.path)")
-        for name in ["image", "copy"] {
-            let file = "\(try folder.directory(name))/\(DurabilityCase.file)"
-            try TestFile.make(file, bytes: Self.fileBytes, seed: 1)
+        note("starting servers for durable changes in \(folder.path)")
+        let image = try folder.directory("image")
+        let copy = try folder.directory("copy")
+        let names = [DurabilityCase.file] + (0..<16).map { "\(DurabilityCase.file).\($0)" }
+        for name in names {
+            for directory in [image, copy] {
+                try TestFile.make("\(directory)/\(name)", bytes: Self.fileBytes, seed: 1)
+            }
         }
-        let image = folder.path("image")
-        func session(_ name: String, delay: Int) async throws -> Session {
-            let state = folder.path(name)
-            let process = try await RowctlProcess.start(
-                ["serve", image, "--session", "bench", "--state", state, "--durability", "strict"],
-                environment: ["ROWFS_SYNC_DELAY_MS": "\(delay)"])
-            return Session(process: process, state: state)
+        do { _ = try await runTool(try Tool.find("chattr"), ["+D", copy]) } catch {
+            note("nfs-ganesha's CREATE and REMOVE are not durable here: \(error)")
         }
-        proxy = try await session("state", delay: 0)
-        slow = try await session("slow", delay: Self.delayMilliseconds)
-        rival = try await Ganesha.start(directory: folder.path("copy"), readOnly: false)
+        proxy = try await Self.serve(image, state: folder.path("state"), delayMilliseconds: 0)
+        slow = try await Self.serve(
+            image, state: folder.path("slow"), delayMilliseconds: Self.delayMilliseconds)
+        rival = try await Ganesha.start(directory: copy, readOnly: false)
+    }
+
+    private static func serve(
+        _ image: String, state: String, delayMilliseconds: Int
+    ) async throws -> Proxy {
+        let process = try await RowctlProcess.start(
+            ["serve", image, "--session", session, "--state", state, "--durability", "strict"],
+            environment: ["ROWFS_SYNC_DELAY_MS": "\(delayMilliseconds)"])
+        return Proxy(process: process, state: state)
     }
 
     func stop() async throws {
-        for session in [proxy, slow] { try await session.process.terminate() }
+        for proxy in [proxy, slow] { try await proxy.process.terminate() }
         try await rival.stop()
     }
 
     func measure(
         _ cases: [DurabilityCase], rounds: Int, seconds: Double, into report: Report
     ) async throws {
-        var syncs: [[Double]] = []
+        let (one, many) = DurabilityCase.clients
+        var scalings: [Report.Scaling] = []
         for item in cases {
-            var counts: [Double] = []
-            for clients in Self.clients {
-                let load = item.load(clients: clients)
-                let (comparison, syncsPerCall) = try await compare(
-                    item, load, clients, rounds: rounds, seconds: seconds)
-                report.add(comparison)
-                counts.append(syncsPerCall)
-            }
-            syncs.append(counts)
-        }
-        for (item, counts) in zip(cases, syncs) {
-            report.add(
+            let alone = try await compare(item, clients: one, rounds: rounds, seconds: seconds)
+            report.add(alone.comparison)
+            let together = try await compare(item, clients: many, rounds: rounds, seconds: seconds)
+            report.add(together.comparison)
+            scalings.append(
                 Report.Scaling(
-                    name: "\(item.name), syncs", one: counts[0], sixteen: counts[1],
-                    goal: item.syncGoal))
-            var speeds: [Double] = []
-            for clients in Self.clients {
-                let load = item.load(clients: clients)
-                _ = try await load.run(on: slow.server, seconds: 0.1)
-                var results: [Double] = []
-                for _ in 0..<rounds {
-                    let result = try await load.run(on: slow.server, seconds: max(seconds, 0.5))
-                    results.append(result.callsPerSecond)
-                }
-                speeds.append(Samples(results).median)
-            }
-            report.add(
+                    name: "\(item.name), syncs per call", one: alone.syncsPerCall,
+                    many: together.syncsPerCall, goal: item.syncGoal))
+            scalings.append(
                 Report.Scaling(
                     name: "\(item.name), calls/s, +\(Self.delayMilliseconds) ms",
-                    one: speeds[0], sixteen: speeds[1], goal: item.speedGoal))
+                    one: try await slowly(item, clients: one, rounds: rounds, seconds: seconds),
+                    many: try await slowly(item, clients: many, rounds: rounds, seconds: seconds),
+                    goal: item.speedGoal))
         }
+        for scaling in scalings { report.add(scaling) }
     }
 
     /// Makes the load on both sides in turns.
     private func compare(
-        _ item: DurabilityCase, _ load: Load, _ clients: Int, rounds: Int, seconds: Double
-    ) async throws -> (Report.Comparison, syncsPerCall: Double) {
+        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
+    ) async throws -> (comparison: Report.Comparison, syncsPerCall: Double) {
+        let load = item.load(clients: clients)
         let other = Server(export: rival.export, processID: rival.processID)
         for server in [proxy.server, other] { _ = try await load.run(on: server, seconds: 0.1) }
         var own: [Load.Result] = []
@@ -107,8 +107,21 @@ final class DurabilityLab {
         let comparison = Report.Comparison(
             name: "\(item.name) x\(clients)", movesData: false,
             rowfs: Report.Comparison.Side(own), ganesha: Report.Comparison.Side(its),
-            ratioOfRounds: Samples(
-                zip(own, its).map { $0.callsPerSecond / $1.callsPerSecond }), goal: nil)
+            ratioOfRounds: Samples(zip(own, its).map { $0.callsPerSecond / $1.callsPerSecond }),
+            goal: nil)
         return (comparison, Double(syncs) / Double(own.reduce(0) { $0 + $1.calls }))
+    }
+
+    /// Calls/s of the proxy whose syncs take longer.
+    private func slowly(
+        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
+    ) async throws -> Double {
+        let load = item.load(clients: clients)
+        _ = try await load.run(on: slow.server, seconds: 0.1)
+        var speeds: [Double] = []
+        for _ in 0..<rounds {
+            speeds.append(try await load.run(on: slow.server, seconds: seconds).callsPerSecond)
+        }
+        return Samples(speeds).median
     }
 }

@@ -14,8 +14,11 @@ struct Load: Sendable {
     /// What READ must find and WRITE writes.
     var localCopy: String?
     var isRandom = false
-    /// WRITE with FILE_SYNC, each of those in flight to a new file of its own if wanted.
+    /// Among which the calls in flight are divided.
+    var connections = 1
+    /// WRITE with FILE_SYNC.
     var isStable = false
+    /// Each of the calls in flight has one: `file` and a number.
     var hasOwnFiles = false
 
     /// What it found.
@@ -43,7 +46,7 @@ struct Load: Sendable {
             "--port", "\(server.export.port)", "--mount-port", "\(server.export.mountPort)",
             "--export", server.export.path, "--server-pid", "\(server.processID)",
             "--operation", operation.rawValue, "--size", "\(sizeBytes)",
-            "--in-flight", "\(inFlight)", "--file", file,
+            "--in-flight", "\(inFlight)", "--connections", "\(connections)", "--file", file,
         ]
         if let localCopy { arguments += ["--local-copy", localCopy] }
         if isRandom { arguments.append("--random") }

@@ -49,23 +49,23 @@ final class Report {
         }
     }
 
-    /// Sixteen clients beside one, of one server.
+    /// Many clients beside one, of one server.
     struct Scaling: Encodable {
         let name: String
         let one: Double
-        let sixteen: Double
+        let many: Double
         /// Of the ratio.
         let goal: Goal?
-        /// Of sixteen to one.
+        /// Of many to one.
         let ratio: Double
         let isMet: Bool?
 
-        init(name: String, one: Double, sixteen: Double, goal: Goal?) {
+        init(name: String, one: Double, many: Double, goal: Goal?) {
             self.name = name
             self.one = one
-            self.sixteen = sixteen
+            self.many = many
             self.goal = goal
-            ratio = sixteen / one
+            ratio = many / one
             isMet = goal?.isMet(by: ratio)
         }
     }
@@ -124,13 +124,13 @@ final class Report {
     func add(_ scaling: Scaling) {
         if scalings.isEmpty {
             print()
-            print("Group commit: sixteen clients beside one, of rowfs alone:")
-            row("figure", ["ratio", "one", "sixteen"], goal: "goal")
+            print("Group commit: \(DurabilityCase.clients.many) clients beside one, of rowfs alone:")
+            row("figure", ["ratio", "one", "many"], goal: "goal")
         }
         scalings.append(scaling)
         row(
             scaling.name,
-            [String(format: "%.2f", scaling.ratio), figure(scaling.one), figure(scaling.sixteen)],
+            [String(format: "%.2f", scaling.ratio), figure(scaling.one), figure(scaling.many)],
             goal: verdict(scaling.goal, on: scaling.ratio))
     }
 

@@ -22,14 +22,17 @@ struct call {
     /// Of the file that create and remove are about.
     char name[24];
     bool is_created;
-    /// The file that it writes to, when each has its own.
-    struct handle own_file;
+    struct rpc_context *rpc;
+    /// What it is about otherwise.
+    struct handle file;
 };
 
 static struct call calls[IN_FLIGHT_MAXIMUM];
 static int calls_in_flight;
 static uint64_t calls_started, calls_done, bytes_done, next_block;
 static double end_time;
+/// Of the smallest, when each call has its own.
+static uint64_t file_bytes;
 static struct histogram latencies;
 static char *write_data;
 /// The local copy of the file, or NULL.
@@ -40,7 +43,7 @@ static void start(struct call *call);
 
 static uint64_t choose_offset(void)
 {
-    uint64_t blocks = client.file_bytes / options.size_bytes;
+    uint64_t blocks = file_bytes / options.size_bytes;
     if (blocks == 0) {
         blocks = 1;
     }
@@ -74,8 +77,7 @@ static void finish(struct call *call, uint64_t bytes)
 
 static void read_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, "READ");
+    check_rpc(rpc, status, "READ");
     struct call *call = user;
     READ3res *result = data;
     check_nfs(result->status, "READ");
@@ -92,8 +94,7 @@ static void read_done(struct rpc_context *rpc, int status, void *data, void *use
 
 static void write_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, "WRITE");
+    check_rpc(rpc, status, "WRITE");
     WRITE3res *result = data;
     check_nfs(result->status, "WRITE");
     if (result->WRITE3res_u.resok.count != options.size_bytes) {
@@ -105,16 +106,15 @@ static void write_done(struct rpc_context *rpc, int status, void *data, void *us
 /// For results that begin with the status and of which nothing else is wanted.
 static void status_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, operation_names[options.operation]);
+    check_rpc(rpc, status, operation_names[options.operation]);
     check_nfs(*(nfsstat3 *)data, operation_names[options.operation]);
     finish(user, 0);
 }
 
 static void null_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc, (void)data;
-    check_rpc(status, "NULL");
+    (void)data;
+    check_rpc(rpc, status, "NULL");
     finish(user, 0);
 }
 
@@ -126,37 +126,36 @@ static int start_create_or_remove(struct call *call)
     call->is_created = !call->is_created;
     if (!call->is_created) {
         REMOVE3args arguments = {.object = where};
-        return rpc_nfs3_remove_async(client.rpc, status_done, &arguments, call);
+        return rpc_nfs3_remove_async(call->rpc, status_done, &arguments, call);
     }
     CREATE3args arguments = {.where = where, .how = {.mode = GUARDED}};
     sattr3 *attributes = &arguments.how.createhow3_u.g_obj_attributes;
     attributes->mode.set_it = 1;
     attributes->mode.set_mode3_u.mode = 0644;
-    return rpc_nfs3_create_async(client.rpc, status_done, &arguments, call);
+    return rpc_nfs3_create_async(call->rpc, status_done, &arguments, call);
 }
 
 static int start_operation(struct call *call)
 {
-    struct rpc_context *rpc = client.rpc;
+    struct rpc_context *rpc = call->rpc;
     switch (options.operation) {
     case OP_READ: {
         READ3args arguments = {
-            .file = wire(&client.file), .offset = call->offset, .count = options.size_bytes};
+            .file = wire(&call->file), .offset = call->offset, .count = options.size_bytes};
         return rpc_nfs3_read_async(rpc, read_done, &arguments, call);
     }
     case OP_WRITE: {
         WRITE3args arguments = {
-            .file = wire(options.own_files ? &call->own_file : &client.file),
-            .offset = call->offset, .count = options.size_bytes,
+            .file = wire(&call->file), .offset = call->offset, .count = options.size_bytes,
             .stable = options.stable ? FILE_SYNC : UNSTABLE,
             .data = {.data_len = options.size_bytes, .data_val = write_data}};
-        if (local_copy != NULL && !options.own_files) {
+        if (local_copy != NULL) {
             arguments.data.data_val = (char *)local_copy + call->offset;
         }
         return rpc_nfs3_write_async(rpc, write_done, &arguments, call);
     }
     case OP_GETATTR: {
-        GETATTR3args arguments = {.object = wire(&client.file)};
+        GETATTR3args arguments = {.object = wire(&call->file)};
         return rpc_nfs3_getattr_async(rpc, status_done, &arguments, call);
     }
     case OP_LOOKUP: {
@@ -166,7 +165,7 @@ static int start_operation(struct call *call)
     }
     case OP_ACCESS: {
         ACCESS3args arguments = {
-            .object = wire(&client.file), .access = ACCESS3_READ | ACCESS3_MODIFY};
+            .object = wire(&call->file), .access = ACCESS3_READ | ACCESS3_MODIFY};
         return rpc_nfs3_access_async(rpc, status_done, &arguments, call);
     }
     case OP_READDIRPLUS: {
@@ -188,7 +187,7 @@ static void start(struct call *call)
     call->started = now_seconds();
     call->offset = choose_offset();
     if (start_operation(call) != 0) {
-        fail(operation_names[options.operation], rpc_get_error(client.rpc));
+        fail(operation_names[options.operation], rpc_get_error(call->rpc));
     }
 }
 
@@ -203,46 +202,30 @@ static double server_cpu_seconds(void)
     return seconds;
 }
 
-static void made(struct rpc_context *rpc, int status, void *data, void *user)
+/// Gives each of the calls in flight its connection and its file.
+static void prepare(void)
 {
-    (void)rpc;
-    check_rpc(status, "CREATE");
-    struct call *call = user;
-    CREATE3res *result = data;
-    check_nfs(result->status, "CREATE");
-    post_op_fh3 *handle = &result->CREATE3res_u.resok.obj;
-    if (!handle->handle_follows) {
-        fail("CREATE", "no file handle");
+    struct handle shared = {0};
+    if (!options.own_files) {
+        file_bytes = look_up(options.file, &shared);
     }
-    nfs_fh3 *found = &handle->post_op_fh3_u.handle;
-    keep_handle(&call->own_file, found->data.data_len, found->data.data_val);
-    call->is_created = true;
-}
-
-static void make_own_file(struct call *call)
-{
-    call->is_created = false;
-    CREATE3args arguments = {
-        .where = {.dir = wire(&client.root), .name = call->name}, .how = {.mode = UNCHECKED}};
-    sattr3 *attributes = &arguments.how.createhow3_u.obj_attributes;
-    attributes->mode.set_it = 1;
-    attributes->mode.set_mode3_u.mode = 0644;
-    if (rpc_nfs3_create_async(client.rpc, made, &arguments, call) != 0) {
-        fail("CREATE", rpc_get_error(client.rpc));
+    for (int index = 0; index < options.in_flight; index++) {
+        struct call *call = &calls[index];
+        call->rpc = client.connections[index % client.connection_count];
+        snprintf(call->name, sizeof call->name, "nfsload.%d", index);
+        if (!options.own_files) {
+            call->file = shared;
+            continue;
+        }
+        char name[256];
+        snprintf(name, sizeof name, "%s.%d", options.file, index);
+        uint64_t bytes = look_up(name, &call->file);
+        file_bytes = index == 0 || bytes < file_bytes ? bytes : file_bytes;
     }
-    serve(&call->is_created);
-    call->is_created = false;
 }
 
 static void run(void)
 {
-    for (int index = 0; index < options.in_flight; index++) {
-        struct call *call = &calls[index];
-        snprintf(call->name, sizeof call->name, "nfsload.%d", index);
-        if (options.own_files) {
-            make_own_file(call);
-        }
-    }
     double server = server_cpu_seconds(), own = own_cpu_seconds(), machine = machine_cpu_seconds();
     double begin = now_seconds();
     end_time = begin + options.seconds;
@@ -260,12 +243,14 @@ static void run(void)
     own = own_cpu_seconds() - own;
     machine = machine_cpu_seconds() - machine;
     printf("{\"label\": \"%s\", \"operation\": \"%s\", \"size_bytes\": %u, \"in_flight\": %d, "
+           "\"connections\": %d, "
            "\"random\": %s, \"local_copy\": %s, \"congestion\": \"%s\", \"seconds\": %.3f, "
            "\"calls\": %llu, \"calls_per_second\": %.0f, \"megabytes_per_second\": %.1f, "
            "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.0f, \"server_cpu\": %.3f, "
            "\"server_us_per_call\": %.2f, \"client_cpu\": %.3f, \"machine_cpu\": %.3f}\n",
         options.label, operation_names[options.operation], options.size_bytes, options.in_flight,
-        options.random ? "true" : "false", local_copy ? "true" : "false", client.congestion,
+        options.connections, options.random ? "true" : "false",
+        local_copy ? "true" : "false", client.congestion,
         elapsed, (unsigned long long)calls_done, (double)calls_done / elapsed,
         (double)bytes_done / elapsed / 1e6, histogram_percentile_us(&latencies, 0.5),
         histogram_percentile_us(&latencies, 0.99), latencies.maximum_seconds * 1e6,
@@ -279,10 +264,10 @@ static void map_local_copy(void)
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
         fail(options.local_copy_path, strerror(errno));
     }
-    if ((uint64_t)status.st_size != client.file_bytes) {
+    if ((uint64_t)status.st_size != file_bytes) {
         fail(options.local_copy_path, "not as long as the file on the server");
     }
-    void *memory = mmap(NULL, client.file_bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void *memory = mmap(NULL, file_bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (memory == MAP_FAILED) {
         fail(options.local_copy_path, strerror(errno));
     }
@@ -293,8 +278,9 @@ static void map_local_copy(void)
 int main(int count, char **words)
 {
     parse_options(count, words);
-    open_file();
-    if (client.file_bytes < options.size_bytes && options.operation == OP_READ) {
+    open_export();
+    prepare();
+    if (file_bytes < options.size_bytes && options.operation == OP_READ) {
         fail(options.file, "smaller than one READ");
     }
     if (options.local_copy_path != NULL) {
@@ -308,6 +294,6 @@ int main(int count, char **words)
         write_data[index] = (char)(index * 131 >> 3);
     }
     run();
-    rpc_destroy_context(client.rpc);
+    close_export();
     return 0;
 }

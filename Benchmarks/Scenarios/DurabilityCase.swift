@@ -1,5 +1,5 @@
-/// Changes that are on disk when they are answered: a load of one client, and of sixteen. nfs-ganesha
-/// promises the same of WRITE with FILE_SYNC; it syncs nothing for CREATE and REMOVE.
+/// Changes that are on disk when they are answered, made by one client and by sixteen: each has a
+/// connection and one call in flight.
 struct DurabilityCase: Sendable {
     enum Kind: Sendable {
         /// WRITE of 4 KiB with FILE_SYNC, all to one file or each client to its own.
@@ -26,15 +26,17 @@ struct DurabilityCase: Sendable {
 
     func load(clients: Int) -> Load {
         switch kind {
-        case .create: Load(operation: .create, inFlight: clients, file: Self.file)
+        case .create:
+            Load(operation: .create, inFlight: clients, file: Self.file, connections: clients)
         case .write(let hasOwnFiles):
             Load(
-                operation: .write, inFlight: clients, file: Self.file, isStable: true,
-                hasOwnFiles: hasOwnFiles)
+                operation: .write, inFlight: clients, file: Self.file, connections: clients,
+                isStable: true, hasOwnFiles: hasOwnFiles)
         }
     }
 
     static let file = "data"
+    static let clients = (one: 1, many: 16)
 
     static let all = [
         DurabilityCase(
