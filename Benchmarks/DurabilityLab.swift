@@ -32,7 +32,9 @@ final class DurabilityLab {
 
     init() async throws {
         folder = try TemporaryDirectory("rowfs-bench")
-        note("starting servers for durable changes in \(folder.path)")
+        // On tmpfs, say, there is nothing to wait for.
+        let system = try await runTool(try Tool.find("stat"), ["-f", "-c", "%T", folder.path])
+        note("starting servers for durable changes in \(folder.path), on \(system.dropLast())")
         let image = try folder.directory("image")
         let copy = try folder.directory("copy")
         let names = [DurabilityCase.file] + (0..<16).map { "\(DurabilityCase.file).\($0)" }
