@@ -5,14 +5,17 @@ import ROWTestKit
 /// changed, all on one file system.
 ///
 /// nfs-ganesha syncs what it is asked to write with FILE_SYNC, but no names. Its directory has the file
-/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do.
+/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do. Not all file systems
+/// then wait for the disk (ext4 without a journal does not), so we bring our own, in a file.
 final class DurabilityLab {
     private let folder: TemporaryDirectory
+    private let disk: String
     private let proxy: Proxy
     private let slow: Proxy
     private let rival: Ganesha
 
     private static let delayMilliseconds = 5
+    private static let diskBytes = 1 << 30
     private static let fileBytes = 1 << 20
     private static let session = "bench"
 
@@ -32,24 +35,28 @@ final class DurabilityLab {
 
     init() async throws {
         folder = try TemporaryDirectory("rowfs-bench")
-        // On tmpfs, say, there is nothing to wait for.
-        let system = try await runTool(try Tool.find("stat"), ["-f", "-c", "%T", folder.path])
-        note("starting servers for durable changes in \(folder.path), on \(system.dropLast())")
-        let image = try folder.directory("image")
-        let copy = try folder.directory("copy")
-        let names = [DurabilityCase.file] + (0..<16).map { "\(DurabilityCase.file).\($0)" }
-        for name in names {
+        note("making a file system for durable changes and starting servers in \(folder.path)")
+        disk = try folder.directory("disk")
+        try TestFile.makeSparse(folder.path("ext4"), bytes: Self.diskBytes)
+        try await Self.run("mkfs.ext4", "-q", folder.path("ext4"))
+        try await Self.run("mount", "-o", "loop", folder.path("ext4"), disk)
+        let image = try folder.directory("disk/image")
+        let copy = try folder.directory("disk/copy")
+        let file = DurabilityCase.file
+        for name in [file] + (0..<DurabilityCase.clients.many).map({ "\(file).\($0)" }) {
             for directory in [image, copy] {
                 try TestFile.make("\(directory)/\(name)", bytes: Self.fileBytes, seed: 1)
             }
         }
-        do { _ = try await runTool(try Tool.find("chattr"), ["+D", copy]) } catch {
-            note("nfs-ganesha's CREATE and REMOVE are not durable here: \(error)")
-        }
-        proxy = try await Self.serve(image, state: folder.path("state"), delayMilliseconds: 0)
+        try await Self.run("chattr", "+D", copy)
+        proxy = try await Self.serve(image, state: folder.path("disk/state"), delayMilliseconds: 0)
         slow = try await Self.serve(
-            image, state: folder.path("slow"), delayMilliseconds: Self.delayMilliseconds)
+            image, state: folder.path("disk/slow"), delayMilliseconds: Self.delayMilliseconds)
         rival = try await Ganesha.start(directory: copy, readOnly: false)
+    }
+
+    private static func run(_ tool: String, _ arguments: String...) async throws {
+        _ = try await runTool(try Tool.find(tool), arguments)
     }
 
     private static func serve(
@@ -64,6 +71,7 @@ final class DurabilityLab {
     func stop() async throws {
         for proxy in [proxy, slow] { try await proxy.process.terminate() }
         try await rival.stop()
+        try await Self.run("umount", disk)
     }
 
     func measure(
@@ -78,11 +86,11 @@ final class DurabilityLab {
             report.add(together.comparison)
             scalings.append(
                 Report.Scaling(
-                    name: "\(item.name), syncs per call", one: alone.syncsPerCall,
+                    name: "\(item.name), syncs", one: alone.syncsPerCall,
                     many: together.syncsPerCall, goal: item.syncGoal))
             scalings.append(
                 Report.Scaling(
-                    name: "\(item.name), calls/s, +\(Self.delayMilliseconds) ms",
+                    name: "\(item.name), +\(Self.delayMilliseconds) ms",
                     one: try await slowly(item, clients: one, rounds: rounds, seconds: seconds),
                     many: try await slowly(item, clients: many, rounds: rounds, seconds: seconds),
                     goal: item.speedGoal))

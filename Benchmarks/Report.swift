@@ -124,8 +124,9 @@ final class Report {
     func add(_ scaling: Scaling) {
         if scalings.isEmpty {
             print()
-            print("Group commit: \(DurabilityCase.clients.many) clients beside one, of rowfs alone:")
-            row("figure", ["ratio", "one", "many"], goal: "goal")
+            print("Of rowfs alone, \(DurabilityCase.clients.many) clients beside one: syncs per call;")
+            print("calls/s where each sync takes longer")
+            row("case", ["ratio", "one", "many"], goal: "goal")
         }
         scalings.append(scaling)
         row(

@@ -17,8 +17,8 @@ struct DurabilityCase: Sendable {
     var name: String {
         let what =
             switch kind {
-            case .write(false): "WRITE 4K to one file"
-            case .write(true): "WRITE 4K to own files"
+            case .write(false): "WRITE to one file"
+            case .write(true): "WRITE to own files"
             case .create: "CREATE+REMOVE"
             }
         return "durable \(what)"
