@@ -62,6 +62,12 @@ struct Benchmarks: AsyncParsableCommand {
             }
             try await lab.stop()
         }
+        let durable = DurabilityCase.all.filter { selects($0.name) }
+        if !durable.isEmpty {
+            let lab = try await DurabilityLab()
+            try await lab.measure(durable, rounds: rounds, seconds: seconds, into: report)
+            try await lab.stop()
+        }
         report.finish()
         if let json { try report.write(to: json) }
     }
@@ -87,7 +93,7 @@ enum Relaunch {
     static var ownCongestion: String? { ProcessInfo.processInfo.environment[marker] }
 
     /// nfs-ganesha takes the system's congestion control. A network namespace with routes of our own
-    /// gives it another without changing anything for anybody else.
+    /// gives it another without changing anything for anybody else. What is mounted goes with the run, too.
     static func inOwnNetwork(congestion: String) throws {
         let script = """
             ip link set lo up || exit 1
@@ -103,7 +109,7 @@ enum Relaunch {
         let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
         try execute(
             try Tool.find("unshare"),
-            ["--net", "/bin/sh", "-c", script, congestion, program] + arguments)
+            ["--net", "--mount", "/bin/sh", "-c", script, congestion, program] + arguments)
     }
 
     private static var arguments: [String] { Array(CommandLine.arguments.dropFirst()) }

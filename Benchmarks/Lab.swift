@@ -73,8 +73,8 @@ final class Lab {
             }
         }
         return Report.Comparison(
-            name: item.name, movesData: item.movesData, rowfs: Self.side(results[0]),
-            ganesha: Self.side(results[1]),
+            name: item.name, movesData: item.movesData, rowfs: Report.Comparison.Side(results[0]),
+            ganesha: Report.Comparison.Side(results[1]),
             ratioOfRounds: Samples(
                 zip(results[0], results[1]).map { $0.callsPerSecond / $1.callsPerSecond }),
             goal: item.goal)
@@ -123,9 +123,11 @@ final class Lab {
     private static func server(_ proxy: RowctlProcess) -> Server {
         Server(export: proxy.export, processID: proxy.processID)
     }
+}
 
-    private static func side(_ results: [Load.Result]) -> Report.Comparison.Side {
-        Report.Comparison.Side(
+extension Report.Comparison.Side {
+    init(_ results: [Load.Result]) {
+        self.init(
             callsPerSecond: Samples(results.map(\.callsPerSecond)),
             megabytesPerSecond: Samples(results.map(\.megabytesPerSecond)),
             serverMicrosecondsPerCall: Samples(results.map(\.serverUsPerCall)),

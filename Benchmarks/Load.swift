@@ -14,9 +14,16 @@ struct Load: Sendable {
     /// What READ must find and WRITE writes.
     var localCopy: String?
     var isRandom = false
+    /// Among which the calls in flight are divided.
+    var connections = 1
+    /// WRITE with FILE_SYNC.
+    var isStable = false
+    /// Each of the calls in flight has one: `file` and a number.
+    var hasOwnFiles = false
 
     /// What it found.
     struct Result: Decodable, Sendable {
+        let calls: Int
         let callsPerSecond: Double
         let megabytesPerSecond: Double
         let serverUsPerCall: Double
@@ -39,10 +46,12 @@ struct Load: Sendable {
             "--port", "\(server.export.port)", "--mount-port", "\(server.export.mountPort)",
             "--export", server.export.path, "--server-pid", "\(server.processID)",
             "--operation", operation.rawValue, "--size", "\(sizeBytes)",
-            "--in-flight", "\(inFlight)", "--file", file,
+            "--in-flight", "\(inFlight)", "--connections", "\(connections)", "--file", file,
         ]
         if let localCopy { arguments += ["--local-copy", localCopy] }
         if isRandom { arguments.append("--random") }
+        if isStable { arguments.append("--stable") }
+        if hasOwnFiles { arguments.append("--own-files") }
         let output = try await runTool(
             try ProjectPaths.builtProgram("nfsload"), arguments + limit, within: .seconds(300))
         let decoder = JSONDecoder()

@@ -49,7 +49,29 @@ final class Report {
         }
     }
 
+    /// Many clients beside one, of one server.
+    struct Scaling: Encodable {
+        let name: String
+        let one: Double
+        let many: Double
+        /// Of the ratio.
+        let goal: Goal?
+        /// Of many to one.
+        let ratio: Double
+        let isMet: Bool?
+
+        init(name: String, one: Double, many: Double, goal: Goal?) {
+            self.name = name
+            self.one = one
+            self.many = many
+            self.goal = goal
+            ratio = many / one
+            isMet = goal?.isMet(by: ratio)
+        }
+    }
+
     private var parts: [Part] = []
+    private var scalings: [Scaling] = []
     private var comparisons: [Comparison] = []
     private let congestion: String
     private let processors = ProcessInfo.processInfo.activeProcessorCount
@@ -99,12 +121,28 @@ final class Report {
             goal: verdict(comparison.goal, on: comparison.ratio))
     }
 
+    func add(_ scaling: Scaling) {
+        if scalings.isEmpty {
+            print()
+            print("Of rowfs alone, \(DurabilityCase.clients.many) clients beside one: syncs per call;")
+            print("calls/s where each sync takes longer")
+            row("case", ["ratio", "one", "many"], goal: "goal")
+        }
+        scalings.append(scaling)
+        row(
+            scaling.name,
+            [String(format: "%.2f", scaling.ratio), figure(scaling.one), figure(scaling.many)],
+            goal: verdict(scaling.goal, on: scaling.ratio))
+    }
+
     /// The last line.
     func finish() {
         let missed =
             parts.filter { $0.goal?.isMet(by: $0.nanosecondsPerOperation.median) == false }.count
-            + comparisons.filter { $0.goal?.isMet(by: $0.ratio) == false }.count
-        let goals = (parts.map(\.goal) + comparisons.map(\.goal)).compactMap(\.self).count
+            + comparisons.filter { $0.isMet == false }.count
+            + scalings.filter { $0.isMet == false }.count
+        let all = parts.map(\.goal) + comparisons.map(\.goal) + scalings.map(\.goal)
+        let goals = all.compactMap(\.self).count
         print("\n\(goals - missed) of \(goals) goals met, on \(processors) processors")
     }
 
@@ -114,13 +152,14 @@ final class Report {
             let congestion: String
             let parts: [Part]
             let comparisons: [Comparison]
+            let scalings: [Scaling]
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         encoder.keyEncodingStrategy = .convertToSnakeCase
         let document = Document(
             processors: processors, congestion: congestion, parts: parts,
-            comparisons: comparisons)
+            comparisons: comparisons, scalings: scalings)
         try encoder.encode(document).write(to: URL(fileURLWithPath: path), options: .atomic)
     }
 

@@ -1,7 +1,6 @@
 #include "client.h"
 
 #include "measure.h"
-#include "options.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,14 +23,21 @@ _Noreturn void fail(const char *what, const char *why)
 
 void serve(const bool *condition)
 {
+    struct pollfd pollers[CONNECTIONS_MAXIMUM];
     do {
-        struct pollfd poller = {
-            .fd = rpc_get_fd(client.rpc), .events = (short)rpc_which_events(client.rpc)};
-        if (poll(&poller, 1, 1000) < 0 && errno != EINTR) {
+        for (int index = 0; index < client.connection_count; index++) {
+            struct rpc_context *rpc = client.connections[index];
+            pollers[index] = (struct pollfd){
+                .fd = rpc_get_fd(rpc), .events = (short)rpc_which_events(rpc)};
+        }
+        if (poll(pollers, (nfds_t)client.connection_count, 1000) < 0 && errno != EINTR) {
             fail("poll", strerror(errno));
         }
-        if (rpc_service(client.rpc, poller.revents) < 0) {
-            fail("connection", rpc_get_error(client.rpc));
+        for (int index = 0; index < client.connection_count; index++) {
+            struct rpc_context *rpc = client.connections[index];
+            if (rpc_service(rpc, pollers[index].revents) < 0) {
+                fail("connection", rpc_get_error(rpc));
+            }
         }
         if (now_seconds() - client.last_answer > SILENCE_SECONDS) {
             fail("server", "no answer for 30 s");
@@ -39,11 +45,11 @@ void serve(const bool *condition)
     } while (condition != NULL && !*condition);
 }
 
-void check_rpc(int status, const char *what)
+void check_rpc(struct rpc_context *rpc, int status, const char *what)
 {
     client.last_answer = now_seconds();
     if (status != RPC_STATUS_SUCCESS) {
-        fail(what, rpc_get_error(client.rpc));
+        fail(what, rpc_get_error(rpc));
     }
 }
 
@@ -70,15 +76,14 @@ static void keep_handle(struct handle *handle, u_int count, const char *bytes)
 
 static void connected(struct rpc_context *rpc, int status, void *data, void *done)
 {
-    (void)rpc, (void)data;
-    check_rpc(status, "connect");
+    (void)data;
+    check_rpc(rpc, status, "connect");
     *(bool *)done = true;
 }
 
 static void mounted(struct rpc_context *rpc, int status, void *data, void *done)
 {
-    (void)rpc;
-    check_rpc(status, "MNT");
+    check_rpc(rpc, status, "MNT");
     mountres3 *result = data;
     if (result->fhs_status != MNT3_OK) {
         fail("MNT", "refused");
@@ -88,26 +93,32 @@ static void mounted(struct rpc_context *rpc, int status, void *data, void *done)
     *(bool *)done = true;
 }
 
-static void found(struct rpc_context *rpc, int status, void *data, void *done)
+struct lookup {
+    struct handle *handle;
+    uint64_t bytes;
+    bool done;
+};
+
+static void found(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, "LOOKUP");
+    struct lookup *lookup = user;
+    check_rpc(rpc, status, "LOOKUP");
     LOOKUP3res *result = data;
     check_nfs(result->status, "LOOKUP");
     nfs_fh3 *handle = &result->LOOKUP3res_u.resok.object;
-    keep_handle(&client.file, handle->data.data_len, handle->data.data_val);
+    keep_handle(lookup->handle, handle->data.data_len, handle->data.data_val);
     post_op_attr *attributes = &result->LOOKUP3res_u.resok.obj_attributes;
     if (attributes->attributes_follow) {
-        client.file_bytes = attributes->post_op_attr_u.attributes.size;
+        lookup->bytes = attributes->post_op_attr_u.attributes.size;
     }
-    *(bool *)done = true;
+    lookup->done = true;
 }
 
 /// Governs what we send, WRITE above all; what the server sends is the server's choice. `bbr`, the
 /// default of some systems, halves the speed of 1 MiB transfers over loopback.
-static void choose_congestion_control(void)
+static void choose_congestion_control(struct rpc_context *rpc)
 {
-    int descriptor = rpc_get_fd(client.rpc);
+    int descriptor = rpc_get_fd(rpc);
     socklen_t count = (socklen_t)strlen(options.congestion);
     setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, options.congestion, count);
     // The system may not have it: what counts, and is reported, is what the socket says.
@@ -117,38 +128,54 @@ static void choose_congestion_control(void)
     }
 }
 
-static void connect_to(int port, int program, int version)
+/// Adds a connection.
+static struct rpc_context *connect_to(int port, int program, int version)
 {
     bool done = false;
     client.last_answer = now_seconds();
-    client.rpc = rpc_init_context();
-    if (client.rpc == NULL) {
+    struct rpc_context *rpc = rpc_init_context();
+    if (rpc == NULL) {
         fail("connect", "out of memory");
     }
     if (rpc_connect_port_async(
-            client.rpc, options.host, port, program, version, connected, &done) != 0) {
-        fail("connect", rpc_get_error(client.rpc));
+            rpc, options.host, port, program, version, connected, &done) != 0) {
+        fail("connect", rpc_get_error(rpc));
     }
-    choose_congestion_control();
+    choose_congestion_control(rpc);
+    client.connections[client.connection_count++] = rpc;
     serve(&done);
+    return rpc;
 }
 
-void open_file(void)
+void open_export(void)
 {
+    struct rpc_context *rpc = connect_to(options.mount_port, MOUNT_PROGRAM, MOUNT_V3);
     bool done = false;
-    connect_to(options.mount_port, MOUNT_PROGRAM, MOUNT_V3);
-    if (rpc_mount3_mnt_async(client.rpc, mounted, (char *)options.export, &done) != 0) {
-        fail("MNT", rpc_get_error(client.rpc));
+    if (rpc_mount3_mnt_async(rpc, mounted, (char *)options.export, &done) != 0) {
+        fail("MNT", rpc_get_error(rpc));
     }
     serve(&done);
-    rpc_destroy_context(client.rpc);
+    close_export();
+    while (client.connection_count < options.connections) {
+        connect_to(options.port, NFS_PROGRAM, NFS_V3);
+    }
+}
 
-    connect_to(options.port, NFS_PROGRAM, NFS_V3);
-    done = false;
-    LOOKUP3args arguments = {
-        .what = {.dir = wire(&client.root), .name = (char *)options.file}};
-    if (rpc_nfs3_lookup_async(client.rpc, found, &arguments, &done) != 0) {
-        fail("LOOKUP", rpc_get_error(client.rpc));
+void close_export(void)
+{
+    while (client.connection_count > 0) {
+        rpc_destroy_context(client.connections[--client.connection_count]);
     }
-    serve(&done);
+}
+
+uint64_t look_up(const char *name, struct handle *handle)
+{
+    struct rpc_context *rpc = client.connections[0];
+    struct lookup lookup = {.handle = handle};
+    LOOKUP3args arguments = {.what = {.dir = wire(&client.root), .name = (char *)name}};
+    if (rpc_nfs3_lookup_async(rpc, found, &arguments, &lookup) != 0) {
+        fail("LOOKUP", rpc_get_error(rpc));
+    }
+    serve(&lookup.done);
+    return lookup.bytes;
 }

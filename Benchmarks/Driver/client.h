@@ -1,4 +1,4 @@
-// One connection to an NFSv3 server, by libnfs, and the file that the load is about.
+// Connections to an NFSv3 server, by libnfs, and what is found there.
 
 #ifndef CLIENT_H
 #define CLIENT_H
@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/time.h>
+
+#include "options.h"
 
 #include <nfsc/libnfs.h>
 #include <nfsc/libnfs-raw.h>
@@ -18,9 +20,9 @@ struct handle {
 };
 
 struct client {
-    struct rpc_context *rpc;
-    struct handle root, file;
-    uint64_t file_bytes;
+    struct rpc_context *connections[CONNECTIONS_MAXIMUM];
+    int connection_count;
+    struct handle root;
     /// When the last answer came (`now_seconds`).
     double last_answer;
     /// The congestion control that our socket has in the end.
@@ -32,14 +34,20 @@ extern struct client client;
 /// Prints why and ends the program.
 _Noreturn void fail(const char *what, const char *why);
 
-/// Mounts the export and looks the file up, as the options say.
-void open_file(void);
+/// Mounts the export and connects, as the options say.
+void open_export(void);
+
+void close_export(void);
+
+/// Looks a file of the export up.
+/// - Returns: its size in bytes.
+uint64_t look_up(const char *name, struct handle *handle);
 
 /// Lets libnfs send and receive until `*condition` is true or, when it is NULL, once.
 void serve(const bool *condition);
 
 /// The beginning of every callback: notes the time, and ends the program unless there is an answer.
-void check_rpc(int status, const char *what);
+void check_rpc(struct rpc_context *rpc, int status, const char *what);
 
 /// Ends the program unless the server says that all is well.
 void check_nfs(nfsstat3 status, const char *what);

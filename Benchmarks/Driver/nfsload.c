@@ -22,12 +22,17 @@ struct call {
     /// Of the file that create and remove are about.
     char name[24];
     bool is_created;
+    struct rpc_context *rpc;
+    /// What it is about otherwise.
+    struct handle file;
 };
 
 static struct call calls[IN_FLIGHT_MAXIMUM];
 static int calls_in_flight;
 static uint64_t calls_started, calls_done, bytes_done, next_block;
 static double end_time;
+/// Of the smallest, when each call has its own.
+static uint64_t file_bytes;
 static struct histogram latencies;
 static char *write_data;
 /// The local copy of the file, or NULL.
@@ -38,7 +43,7 @@ static void start(struct call *call);
 
 static uint64_t choose_offset(void)
 {
-    uint64_t blocks = client.file_bytes / options.size_bytes;
+    uint64_t blocks = file_bytes / options.size_bytes;
     if (blocks == 0) {
         blocks = 1;
     }
@@ -72,8 +77,7 @@ static void finish(struct call *call, uint64_t bytes)
 
 static void read_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, "READ");
+    check_rpc(rpc, status, "READ");
     struct call *call = user;
     READ3res *result = data;
     check_nfs(result->status, "READ");
@@ -90,8 +94,7 @@ static void read_done(struct rpc_context *rpc, int status, void *data, void *use
 
 static void write_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, "WRITE");
+    check_rpc(rpc, status, "WRITE");
     WRITE3res *result = data;
     check_nfs(result->status, "WRITE");
     if (result->WRITE3res_u.resok.count != options.size_bytes) {
@@ -103,16 +106,15 @@ static void write_done(struct rpc_context *rpc, int status, void *data, void *us
 /// For results that begin with the status and of which nothing else is wanted.
 static void status_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc;
-    check_rpc(status, operation_names[options.operation]);
+    check_rpc(rpc, status, operation_names[options.operation]);
     check_nfs(*(nfsstat3 *)data, operation_names[options.operation]);
     finish(user, 0);
 }
 
 static void null_done(struct rpc_context *rpc, int status, void *data, void *user)
 {
-    (void)rpc, (void)data;
-    check_rpc(status, "NULL");
+    (void)data;
+    check_rpc(rpc, status, "NULL");
     finish(user, 0);
 }
 
@@ -124,27 +126,27 @@ static int start_create_or_remove(struct call *call)
     call->is_created = !call->is_created;
     if (!call->is_created) {
         REMOVE3args arguments = {.object = where};
-        return rpc_nfs3_remove_async(client.rpc, status_done, &arguments, call);
+        return rpc_nfs3_remove_async(call->rpc, status_done, &arguments, call);
     }
     CREATE3args arguments = {.where = where, .how = {.mode = GUARDED}};
     sattr3 *attributes = &arguments.how.createhow3_u.g_obj_attributes;
     attributes->mode.set_it = 1;
     attributes->mode.set_mode3_u.mode = 0644;
-    return rpc_nfs3_create_async(client.rpc, status_done, &arguments, call);
+    return rpc_nfs3_create_async(call->rpc, status_done, &arguments, call);
 }
 
 static int start_operation(struct call *call)
 {
-    struct rpc_context *rpc = client.rpc;
+    struct rpc_context *rpc = call->rpc;
     switch (options.operation) {
     case OP_READ: {
         READ3args arguments = {
-            .file = wire(&client.file), .offset = call->offset, .count = options.size_bytes};
+            .file = wire(&call->file), .offset = call->offset, .count = options.size_bytes};
         return rpc_nfs3_read_async(rpc, read_done, &arguments, call);
     }
     case OP_WRITE: {
         WRITE3args arguments = {
-            .file = wire(&client.file), .offset = call->offset, .count = options.size_bytes,
+            .file = wire(&call->file), .offset = call->offset, .count = options.size_bytes,
             .stable = options.stable ? FILE_SYNC : UNSTABLE,
             .data = {.data_len = options.size_bytes, .data_val = write_data}};
         if (local_copy != NULL) {
@@ -153,7 +155,7 @@ static int start_operation(struct call *call)
         return rpc_nfs3_write_async(rpc, write_done, &arguments, call);
     }
     case OP_GETATTR: {
-        GETATTR3args arguments = {.object = wire(&client.file)};
+        GETATTR3args arguments = {.object = wire(&call->file)};
         return rpc_nfs3_getattr_async(rpc, status_done, &arguments, call);
     }
     case OP_LOOKUP: {
@@ -163,7 +165,7 @@ static int start_operation(struct call *call)
     }
     case OP_ACCESS: {
         ACCESS3args arguments = {
-            .object = wire(&client.file), .access = ACCESS3_READ | ACCESS3_MODIFY};
+            .object = wire(&call->file), .access = ACCESS3_READ | ACCESS3_MODIFY};
         return rpc_nfs3_access_async(rpc, status_done, &arguments, call);
     }
     case OP_READDIRPLUS: {
@@ -185,7 +187,7 @@ static void start(struct call *call)
     call->started = now_seconds();
     call->offset = choose_offset();
     if (start_operation(call) != 0) {
-        fail(operation_names[options.operation], rpc_get_error(client.rpc));
+        fail(operation_names[options.operation], rpc_get_error(call->rpc));
     }
 }
 
@@ -200,6 +202,28 @@ static double server_cpu_seconds(void)
     return seconds;
 }
 
+/// Gives each of the calls in flight its connection and its file.
+static void prepare(void)
+{
+    struct handle shared = {0};
+    if (!options.own_files) {
+        file_bytes = look_up(options.file, &shared);
+    }
+    for (int index = 0; index < options.in_flight; index++) {
+        struct call *call = &calls[index];
+        call->rpc = client.connections[index % client.connection_count];
+        snprintf(call->name, sizeof call->name, "nfsload.%d", index);
+        if (!options.own_files) {
+            call->file = shared;
+            continue;
+        }
+        char name[256];
+        snprintf(name, sizeof name, "%s.%d", options.file, index);
+        uint64_t bytes = look_up(name, &call->file);
+        file_bytes = index == 0 || bytes < file_bytes ? bytes : file_bytes;
+    }
+}
+
 static void run(void)
 {
     double server = server_cpu_seconds(), own = own_cpu_seconds(), machine = machine_cpu_seconds();
@@ -208,7 +232,6 @@ static void run(void)
     while (calls_in_flight < options.in_flight
         && (options.calls == 0 || calls_started < options.calls)) {
         struct call *call = &calls[calls_in_flight];
-        snprintf(call->name, sizeof call->name, "nfsload.%d", calls_in_flight);
         calls_in_flight += 1;
         start(call);
     }
@@ -220,12 +243,14 @@ static void run(void)
     own = own_cpu_seconds() - own;
     machine = machine_cpu_seconds() - machine;
     printf("{\"label\": \"%s\", \"operation\": \"%s\", \"size_bytes\": %u, \"in_flight\": %d, "
+           "\"connections\": %d, "
            "\"random\": %s, \"local_copy\": %s, \"congestion\": \"%s\", \"seconds\": %.3f, "
            "\"calls\": %llu, \"calls_per_second\": %.0f, \"megabytes_per_second\": %.1f, "
            "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.0f, \"server_cpu\": %.3f, "
            "\"server_us_per_call\": %.2f, \"client_cpu\": %.3f, \"machine_cpu\": %.3f}\n",
         options.label, operation_names[options.operation], options.size_bytes, options.in_flight,
-        options.random ? "true" : "false", local_copy ? "true" : "false", client.congestion,
+        options.connections, options.random ? "true" : "false",
+        local_copy ? "true" : "false", client.congestion,
         elapsed, (unsigned long long)calls_done, (double)calls_done / elapsed,
         (double)bytes_done / elapsed / 1e6, histogram_percentile_us(&latencies, 0.5),
         histogram_percentile_us(&latencies, 0.99), latencies.maximum_seconds * 1e6,
@@ -239,10 +264,10 @@ static void map_local_copy(void)
     if (descriptor < 0 || fstat(descriptor, &status) != 0) {
         fail(options.local_copy_path, strerror(errno));
     }
-    if ((uint64_t)status.st_size != client.file_bytes) {
+    if ((uint64_t)status.st_size != file_bytes) {
         fail(options.local_copy_path, "not as long as the file on the server");
     }
-    void *memory = mmap(NULL, client.file_bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void *memory = mmap(NULL, file_bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (memory == MAP_FAILED) {
         fail(options.local_copy_path, strerror(errno));
     }
@@ -253,8 +278,9 @@ static void map_local_copy(void)
 int main(int count, char **words)
 {
     parse_options(count, words);
-    open_file();
-    if (client.file_bytes < options.size_bytes && options.operation == OP_READ) {
+    open_export();
+    prepare();
+    if (file_bytes < options.size_bytes && options.operation == OP_READ) {
         fail(options.file, "smaller than one READ");
     }
     if (options.local_copy_path != NULL) {
@@ -268,6 +294,6 @@ int main(int count, char **words)
         write_data[index] = (char)(index * 131 >> 3);
     }
     run();
-    rpc_destroy_context(client.rpc);
+    close_export();
     return 0;
 }

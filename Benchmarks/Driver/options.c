@@ -11,8 +11,8 @@ const char *const operation_names[OP_COUNT] = {
 };
 
 struct options options = {
-    .host = "127.0.0.1", .export = "/export", .label = "", .in_flight = 8, .size_bytes = 32768,
-    .seconds = 2, .operation = OP_READ, .congestion = "cubic",
+    .host = "127.0.0.1", .export = "/export", .label = "", .in_flight = 8, .connections = 1,
+    .size_bytes = 32768, .seconds = 2, .operation = OP_READ, .congestion = "cubic",
 };
 
 static const char usage[] =
@@ -23,10 +23,12 @@ static const char usage[] =
     "                    which stands for CREATE and REMOVE in turn; read\n"
     "  --size BYTES      of a READ, a WRITE or a listing's page; 32768\n"
     "  --in-flight N     1...1024 calls at a time; 8\n"
+    "  --connections N   1...64, among which the calls in flight are divided; 1\n"
     "  --seconds S       how long; 2\n"
     "  --calls N         how many calls instead, however long they take\n"
     "  --random          offsets at random, not in order\n"
     "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
+    "  --own-files       each of the calls in flight has a file of its own: NAME.0, NAME.1...\n"
     "  --congestion NAME of our socket; cubic, as long as the system has it\n"
     "  --local-copy PATH what READ must find and WRITE writes\n"
     "  --server-pid N    account this process's processor time; may be given again\n"
@@ -68,6 +70,7 @@ void parse_options(int count, char **words)
         {"export", 1, NULL, 'e'}, {"file", 1, NULL, 'f'}, {"operation", 1, NULL, 'o'},
         {"size", 1, NULL, 's'}, {"in-flight", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'},
         {"calls", 1, NULL, 'N'}, {"random", 0, NULL, 'r'}, {"stable", 0, NULL, 'S'},
+        {"own-files", 0, NULL, 'O'}, {"connections", 1, NULL, 'C'},
         {"local-copy", 1, NULL, 'L'}, {"congestion", 1, NULL, 'c'},
         {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
@@ -81,9 +84,11 @@ void parse_options(int count, char **words)
         case 'o': options.operation = operation_named(optarg); break;
         case 's': options.size_bytes = (uint32_t)number(optarg, 1, 1 << 20); break;
         case 'n': options.in_flight = (int)number(optarg, 1, IN_FLIGHT_MAXIMUM); break;
+        case 'C': options.connections = (int)number(optarg, 1, CONNECTIONS_MAXIMUM); break;
         case 't': options.seconds = strtod(optarg, NULL); break;
         case 'r': options.random = true; break;
         case 'S': options.stable = true; break;
+        case 'O': options.own_files = true; break;
         case 'L': options.local_copy_path = optarg; break;
         case 'N': options.calls = (uint64_t)number(optarg, 1, 1L << 40); break;
         case 'c': options.congestion = optarg; break;

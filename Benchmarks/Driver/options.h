@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #define IN_FLIGHT_MAXIMUM 1024
+#define CONNECTIONS_MAXIMUM 64
 #define PIDS_MAXIMUM 16
 
 enum operation {
@@ -20,14 +21,14 @@ struct options {
     const char *host, *export, *file, *label, *congestion;
     /// A local copy of the file, or NULL.
     const char *local_copy_path;
-    int port, mount_port, in_flight;
+    int port, mount_port, in_flight, connections;
     /// Processes whose processor time is reported.
     int pids[PIDS_MAXIMUM], pid_count;
     uint32_t size_bytes;
     /// How many, or 0: as many as the time allows.
     uint64_t calls;
     double seconds;
-    bool random, stable;
+    bool random, stable, own_files;
     enum operation operation;
 };
 

@@ -22,6 +22,15 @@ public struct SessionStatus: Decodable, Sendable {
         public let blocks: Int
     }
 
+    /// Of the process that serves the session.
+    public struct Syncs: Decodable, Sendable {
+        public let data: Int
+        public let directories: Int
+        public let databases: Int
+
+        public var total: Int { data + directories + databases }
+    }
+
     /// Something that an operator should know.
     public struct Event: Decodable, Sendable {
         public let message: String
@@ -31,6 +40,7 @@ public struct SessionStatus: Decodable, Sendable {
     public let calls: Calls
     public let bytes: Bytes
     public let changed: Changed
+    public let syncs: Syncs?
     public let events: [Event]
 
     public init(json: Data) throws {

@@ -125,7 +125,7 @@ extension SessionState {
             before: {
                 if let failure { throw failure }
                 guard isDurable else { return }
-                for (_, file) in files.value { try file.sync() }
+                try ParallelSync.sync(files.value.map(\.file))
                 do { try shadow?.sync() } catch { throw NamesNotDurable(cause: error) }
             },
             { db in

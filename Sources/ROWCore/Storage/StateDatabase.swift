@@ -20,6 +20,9 @@ enum StateDatabase {
                 try db.execute(sql: "PRAGMA journal_mode = WAL")
                 try db.execute(sql: "PRAGMA synchronous = \(isDurable ? "FULL" : "OFF")")
                 try db.execute(sql: "PRAGMA foreign_keys = OFF")
+                // Only Writer takes the log over, and only when nothing keeps it from starting afresh:
+                // SQLite would try at every commit to a log of 4 MiB, with one more sync each time.
+                try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
                 // The log is cut to this when it starts afresh (see Writer).
                 try db.execute(sql: "PRAGMA journal_size_limit = \(4 << 20)")
             }

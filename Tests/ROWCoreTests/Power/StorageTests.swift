@@ -70,6 +70,26 @@ import Testing
         #expect(notes.take().contains("sync session.sqlite"))
     }
 
+    /// SQLite would take a log of 4 MiB over into the database, or try to, whenever something is committed.
+    @Test func aLongLogCostsACommitNoFurtherSyncs() throws {
+        defer { ended() }
+        engine.session.store(
+            StoredReply(
+                client: [1], xid: 1, procedure: 8, checksum: 9,
+                body: [UInt8](repeating: 1, count: 5 << 20)))
+        try engine.commit()
+        #expect(try Disk.size(engine.sessionDirectory + "/session.sqlite-wal") > 5 << 20)
+        try engine.remove(.root, "main")
+        _ = notes.take()
+        for round in 0..<3 {
+            // The loop's reader needs what is in the log.
+            #expect(try engine.names(.root).count == round)
+            try engine.mkdir(.root, "d\(round)")
+            let syncs = notes.take().filter { $0.hasPrefix("sync") }
+            #expect(syncs == ["sync session.sqlite-wal"])
+        }
+    }
+
     @Test func aSyncCanBeDelayed() throws {
         defer { ended() }
         // Others sync meanwhile: a short delay, which harms nobody.

@@ -1,0 +1,137 @@
+import Foundation
+import ROWTestKit
+
+/// A proxy in strict mode, another whose syncs take longer, and nfs-ganesha with a directory that may be
+/// changed, all on one file system.
+///
+/// nfs-ganesha syncs what it is asked to write with FILE_SYNC, but no names. Its directory has the file
+/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do. Not all file systems
+/// then wait for the disk (ext4 without a journal does not), so we bring our own, in a file.
+final class DurabilityLab {
+    private let folder: TemporaryDirectory
+    private let disk: String
+    private let proxy: Proxy
+    private let slow: Proxy
+    private let rival: Ganesha
+
+    private static let delayMilliseconds = 5
+    private static let diskBytes = 1 << 30
+    private static let fileBytes = 1 << 20
+    private static let session = "bench"
+
+    private struct Proxy {
+        let process: RowctlProcess
+        let state: String
+
+        var server: Server { Server(export: process.export, processID: process.processID) }
+
+        /// How many it has made so far.
+        func syncs() async throws -> Int {
+            let status = try await SessionStatus.read(session: DurabilityLab.session, state: state)
+            guard let syncs = status.syncs else { throw POSIXError(.ENODATA) }
+            return syncs.total
+        }
+    }
+
+    init() async throws {
+        folder = try TemporaryDirectory("rowfs-bench")
+        note("making a file system for durable changes and starting servers in \(folder.path)")
+        disk = try folder.directory("disk")
+        try TestFile.makeSparse(folder.path("ext4"), bytes: Self.diskBytes)
+        try await Self.run("mkfs.ext4", "-q", folder.path("ext4"))
+        try await Self.run("mount", "-o", "loop", folder.path("ext4"), disk)
+        let image = try folder.directory("disk/image")
+        let copy = try folder.directory("disk/copy")
+        let file = DurabilityCase.file
+        for name in [file] + (0..<DurabilityCase.clients.many).map({ "\(file).\($0)" }) {
+            for directory in [image, copy] {
+                try TestFile.make("\(directory)/\(name)", bytes: Self.fileBytes, seed: 1)
+            }
+        }
+        try await Self.run("chattr", "+D", copy)
+        proxy = try await Self.serve(image, state: folder.path("disk/state"), delayMilliseconds: 0)
+        slow = try await Self.serve(
+            image, state: folder.path("disk/slow"), delayMilliseconds: Self.delayMilliseconds)
+        rival = try await Ganesha.start(directory: copy, readOnly: false)
+    }
+
+    private static func run(_ tool: String, _ arguments: String...) async throws {
+        _ = try await runTool(try Tool.find(tool), arguments)
+    }
+
+    private static func serve(
+        _ image: String, state: String, delayMilliseconds: Int
+    ) async throws -> Proxy {
+        let process = try await RowctlProcess.start(
+            ["serve", image, "--session", session, "--state", state, "--durability", "strict"],
+            environment: ["ROWFS_SYNC_DELAY_MS": "\(delayMilliseconds)"])
+        return Proxy(process: process, state: state)
+    }
+
+    func stop() async throws {
+        for proxy in [proxy, slow] { try await proxy.process.terminate() }
+        try await rival.stop()
+        try await Self.run("umount", disk)
+    }
+
+    func measure(
+        _ cases: [DurabilityCase], rounds: Int, seconds: Double, into report: Report
+    ) async throws {
+        let (one, many) = DurabilityCase.clients
+        var scalings: [Report.Scaling] = []
+        for item in cases {
+            let alone = try await compare(item, clients: one, rounds: rounds, seconds: seconds)
+            report.add(alone.comparison)
+            let together = try await compare(item, clients: many, rounds: rounds, seconds: seconds)
+            report.add(together.comparison)
+            scalings.append(
+                Report.Scaling(
+                    name: "\(item.name), syncs", one: alone.syncsPerCall,
+                    many: together.syncsPerCall, goal: item.syncGoal))
+            scalings.append(
+                Report.Scaling(
+                    name: "\(item.name), +\(Self.delayMilliseconds) ms",
+                    one: try await slowly(item, clients: one, rounds: rounds, seconds: seconds),
+                    many: try await slowly(item, clients: many, rounds: rounds, seconds: seconds),
+                    goal: item.speedGoal))
+        }
+        for scaling in scalings { report.add(scaling) }
+    }
+
+    /// Makes the load on both sides in turns.
+    private func compare(
+        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
+    ) async throws -> (comparison: Report.Comparison, syncsPerCall: Double) {
+        let load = item.load(clients: clients)
+        let other = Server(export: rival.export, processID: rival.processID)
+        for server in [proxy.server, other] { _ = try await load.run(on: server, seconds: 0.1) }
+        var own: [Load.Result] = []
+        var its: [Load.Result] = []
+        var syncs = 0
+        for _ in 0..<rounds {
+            let before = try await proxy.syncs()
+            own.append(try await load.run(on: proxy.server, seconds: seconds))
+            syncs += try await proxy.syncs() - before
+            its.append(try await load.run(on: other, seconds: seconds))
+        }
+        let comparison = Report.Comparison(
+            name: "\(item.name) x\(clients)", movesData: false,
+            rowfs: Report.Comparison.Side(own), ganesha: Report.Comparison.Side(its),
+            ratioOfRounds: Samples(zip(own, its).map { $0.callsPerSecond / $1.callsPerSecond }),
+            goal: nil)
+        return (comparison, Double(syncs) / Double(own.reduce(0) { $0 + $1.calls }))
+    }
+
+    /// Calls/s of the proxy whose syncs take longer.
+    private func slowly(
+        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
+    ) async throws -> Double {
+        let load = item.load(clients: clients)
+        _ = try await load.run(on: slow.server, seconds: 0.1)
+        var speeds: [Double] = []
+        for _ in 0..<rounds {
+            speeds.append(try await load.run(on: slow.server, seconds: seconds).callsPerSecond)
+        }
+        return Samples(speeds).median
+    }
+}
