@@ -72,7 +72,7 @@ import Testing
             connection.nfs3(
                 .getattr, NFS3.Getattr.Arguments(object: link), credential: credential,
                 timeout: .seconds(20)
-            ) { other.completeWith($0.map { _ in }) }
+            ) { result in other.completeWith(Result { _ = try result.get() }) }
         }.get()
         try await other.futureResult.get()
         #expect(try await late.futureResult.get() == NFSClientError(.timedOut, ""))
