@@ -66,12 +66,13 @@ import Testing
                 .readlink, NFS3.Readlink.Arguments(symlink: link), credential: credential,
                 timeout: .seconds(2)
             ) { result in
-                if case .failure(let error) = result { late.succeed(error) } else { late.succeed(nil) }
+                if case .failure(let error) = result { return late.succeed(error) }
+                late.succeed(nil)
             }
             connection.nfs3(
                 .getattr, NFS3.Getattr.Arguments(object: link), credential: credential,
                 timeout: .seconds(20)
-            ) { other.completeWith($0.map { _ in }) }
+            ) { result in other.completeWith(Result { _ = try result.get() }) }
         }.get()
         try await other.futureResult.get()
         #expect(try await late.futureResult.get() == NFSClientError(.timedOut, ""))

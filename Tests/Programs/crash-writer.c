@@ -91,6 +91,12 @@ static uint8_t pattern(uint32_t seed, uint32_t index) {
     must_result; \
 })
 
+// Its COMMIT may be told JUKEBOX, too, and is not needed; the file is closed all the same.
+static void close_file(struct nfsfh *file) {
+    int result = nfs_close(nfs, file);
+    if (result < 0 && result != -EAGAIN) fail("close", nfs_get_error(nfs));
+}
+
 // READ and WRITE do not tell why they failed, but in what is to be said about it; and that only here.
 struct transfer {
     int is_done, result;
@@ -128,7 +134,7 @@ static int transfer_in(struct nfsfh *file, uint32_t offset, uint32_t size, uint8
 static void make_file(const char *path, int mode) {
     struct nfsfh *file;
     must(nfs_open2(nfs, path, O_CREAT | O_EXCL | O_RDWR, mode, &file), "create");
-    must(nfs_close(nfs, file), "close");
+    close_file(file);
 }
 
 // libnfs does not send again what a server that was restarted has not kept: O_SYNC is its only promise.
@@ -136,7 +142,7 @@ static void write_file(const char *path, uint32_t offset, uint32_t size, uint8_t
     struct nfsfh *file;
     must(nfs_open(nfs, path, O_WRONLY | O_SYNC, &file), "open");
     if (must(transfer_out(file, offset, size, data), "write") != (int)size) fail("write", "short");
-    must(nfs_close(nfs, file), "close");
+    close_file(file);
 }
 
 static uint32_t read_file(const char *path, uint8_t *data) {
@@ -145,7 +151,7 @@ static uint32_t read_file(const char *path, uint8_t *data) {
     uint32_t size = 0;
     for (int count; (count = must(transfer_in(file, size, FILE_MAXIMUM + 4096 - size, data + size), "read")) > 0;)
         size += count;
-    must(nfs_close(nfs, file), "close");
+    close_file(file);
     return size;
 }
 
