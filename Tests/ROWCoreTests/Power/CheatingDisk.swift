@@ -84,7 +84,7 @@ struct CheatingDisk {
         let end = nextSync
         let range = start + 1..<end + 1
         let path = sync.target
-        if path.contains("/snapshots/.") {
+        if isOfCopy {
             guard let copy = recording.copies.first(where: { range.contains($0.position) }) else {
                 return .harmless(.coveredBeforeAnyPromise)
             }
@@ -92,12 +92,14 @@ struct CheatingDisk {
         }
         let promises = recording.acknowledged.filter { range.contains($0.position) }
         if path.hasSuffix("/shadow") || !path.contains(".sqlite") && isFile {
-            let harmed = promises.filter { isInUse(cut: $0.position, recording.states[$0.state]) }
-            guard let first = harmed.first, let last = harmed.last else {
-                return .harmless(isFile ? .noByteInUse : .noNameInUse)
+            let isHarmed = { (promise: (position: Int, state: Int)) in
+                isInUse(cut: promise.position, recording.states[promise.state])
             }
-            let cuts = [first.position, last.position]
-            return cuts.contains(where: isFoundOut) ? .foundOut : .unnoticed
+            guard let last = promises.last(where: isHarmed),
+                let first = promises.first(where: isHarmed)
+            else { return .harmless(isFile ? .noByteInUse : .noNameInUse) }
+            let isFound = isFoundOut(first.position) || isFoundOut(last.position)
+            return isFound ? .foundOut : .unnoticed
         }
         // What was promised before may depend on a database: the log that it came from is overwritten.
         // Anything else can only be missed by who was promised something since.
@@ -105,7 +107,9 @@ struct CheatingDisk {
         if first == nil, !path.hasSuffix(".sqlite") {
             return .harmless(.coveredBeforeAnyPromise)
         }
-        let within = syncs.filter { start < $0 && $0 < end }.suffix(4) + [end]
+        // Snapshots and clones can go with a directory, which no row tells of.
+        if !isFile, isFoundOut(first ?? end) || isFoundOut(end) { return .foundOut }
+        let within = syncs.filter { start < $0 && $0 < end }.suffix(2) + [end]
         return try compareRows(at: Set(within + [first ?? end]).sorted())
     }
 
@@ -146,17 +150,25 @@ struct CheatingDisk {
         if next.target == sync.target { return .harmless(.sameTarget) }
         let cut = syncs[index + 1] + 1
         let path = sync.target
-        guard path.hasSuffix("/shadow") || !path.contains(".sqlite") && isFile else {
-            return try compareRows(at: [cut])
+        if path.hasSuffix("/shadow") && !isOfCopy || !path.contains(".sqlite") && isFile {
+            let disk = later(cut)
+            var isUsed = false
+            for fate in fates {
+                guard let found = check(disk, cut, fate) else { return .foundOut }
+                isUsed = isUsed || isInUse(cut: cut, recording.states[found.state])
+            }
+            if isUsed { return .unnoticed }
+            return .harmless(isFile ? .noByteInUse : .noNameInUse)
         }
-        var isUsed = false
-        for fate in fates {
-            guard let found = check(cut, fate) else { return .foundOut }
-            isUsed = isUsed || isInUse(cut: cut, recording.states[found.state])
-        }
-        if isUsed { return .unnoticed }
-        return .harmless(isFile ? .noByteInUse : .noNameInUse)
+        guard isOfCopy || !isFile else { return try compareRows(at: [cut]) }
+        if isFoundOut(cut) { return .foundOut }
+        let isPromised = recording.firstPromise(in: start + 1..<cut + 1, on: path) != nil
+        return isPromised && !isOfCopy
+            ? try compareRows(at: [cut]) : .harmless(.coveredBeforeAnyPromise)
     }
+
+    /// Whether it belongs to a snapshot or clone that is being made and has no name yet.
+    private var isOfCopy: Bool { sync.target.contains("/snapshots/.") }
 
     // MARK: What is lost
 
@@ -169,13 +181,15 @@ struct CheatingDisk {
     }
 
     /// - Returns: nil when what was promised is missing.
-    private func check(_ cut: Int, _ fate: Fate, isHonest: Bool = false) -> PowerCheck.Found? {
-        let state = later(cut, isHonest: isHonest).state(fate)
+    private func check(_ disk: SimulatedDisk, _ cut: Int, _ fate: Fate) -> PowerCheck.Found? {
         let depth: PowerCheck.Depth = sync.target.contains("/shadow/") ? .session : .copies
-        return try? PowerCheck(recording: recording, cut: cut).check(state, depth)
+        return try? PowerCheck(recording: recording, cut: cut).check(disk.state(fate), depth)
     }
 
-    private func isFoundOut(_ cut: Int) -> Bool { fates.contains { check(cut, $0) == nil } }
+    private func isFoundOut(_ cut: Int) -> Bool {
+        let disk = later(cut)
+        return fates.contains { check(disk, cut, $0) == nil }
+    }
 
     /// Looks for rows that are lost with the sync, and then whether that is noticed.
     private func compareRows(at cuts: [Int]) throws -> CheatOutcome {
@@ -183,15 +197,11 @@ struct CheatingDisk {
         for cut in cuts {
             let (cheated, honest) = (later(cut), later(cut, isHonest: true))
             for fate in fates.prefix(2) {
-                let rows = try DatabaseRows.read(cheated.state(fate))
-                if rows == (try DatabaseRows.read(honest.state(fate))) { continue }
-                guard let found = check(cut, fate) else { return .foundOut }
-                let isOlder = found != check(cut, fate, isHonest: true)
-                if isOlder, outcome != .unnoticed {
-                    outcome = .harmless(.notPromised)
-                } else {
-                    outcome = .unnoticed
-                }
+                let isSame = try DatabaseRows.areSame(cheated.state(fate), honest.state(fate))
+                if isSame { continue }
+                guard let found = check(cheated, cut, fate) else { return .foundOut }
+                if found == check(honest, cut, fate) { return .unnoticed }
+                outcome = .harmless(.notPromised)
             }
         }
         return outcome
@@ -247,16 +257,19 @@ struct CheatingDisk {
     /// Whether an unsynced name of the shadow is of a file without which the state is another one.
     private func hasNameInUse(_ cut: Int, _ state: PowerRecording.State) -> Bool {
         let directory = sync.target
-        let later = later(cut)
+        let removed = recording.events[start..<cut].compactMap { event in
+            if case .remove(let path) = event { path } else { nil }
+        }
         return disk.unsyncedNames(of: directory).contains { name in
             let path = directory + "/" + name
             guard let object = object(name), let data = state.tree.objects[object]?.data,
-                let file = disk.file(path), later.file(path) != nil || path.contains("/snapshots/.")
+                let file = disk.file(path), !removed.contains(path)
             else { return false }
             // Eight bytes that are neither main's nor zeros do not come together by chance.
             let below = recording.main.objects[object]?.data ?? []
             let content = file.content(SectorChoice(.new))
-            return stride(from: 0, to: min(data.count, content.count) - 7, by: 8).contains { place in
+            return stride(from: 0, to: min(data.count, content.count) - 7, by: 8).contains {
+                place in
                 let part = place..<place + 8
                 return data[part] == content[part] && data[part].contains { $0 != 0 }
                     && (part.upperBound > below.count || data[part] != below[part])

@@ -8,8 +8,19 @@ enum DatabaseRows {
     /// Rows and columns that only tell how often a database was opened, and of space in use.
     private static let promisingNothing = ["generation", "allocated"]
 
+    /// Whether two disks have the same rows.
+    static func areSame(_ one: DiskState, _ other: DiskState) throws -> Bool {
+        if databases(one) == databases(other) { return true }
+        return try read(one) == read(other)
+    }
+
+    private static func databases(_ disk: DiskState) -> [String: [UInt8]] {
+        let files = disk.files.filter { $0.path.contains(".sqlite") }
+        return Dictionary(files.map { ($0.path, $0.content) }) { first, _ in first }
+    }
+
     /// - Returns: all rows of all tables as text.
-    static func read(_ disk: DiskState) throws -> [String] {
+    private static func read(_ disk: DiskState) throws -> [String] {
         let root = PowerScratch.newPath()
         defer { try? FileManager.default.removeItem(atPath: root) }
         try disk.write(below: root)

@@ -239,7 +239,14 @@ struct PowerCheck {
                 !isThere || (copy.removed?.upperBound ?? .max) > cut, "\(copy.path) is back")
             guard isThere else { continue }
             try attempt("opening \(copy.path)") {
+                let session = engine.session
+                let stored = try StoredSession.read(FilePath(engine.directory + "/" + copy.path))
+                try expect(
+                    (stored.snapshotTime != nil) == isSnapshot, "\(copy.path) is not finished")
                 try engine.with(session: copy.path) {
+                    try expect(
+                        (engine.session.fsid == session.fsid) == isSnapshot,
+                        "\(copy.path) takes itself for another session")
                     _ = try checkTree(engine, recording.states[copy.state], isCopy: true)
                 }
             }

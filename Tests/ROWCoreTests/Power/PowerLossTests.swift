@@ -98,7 +98,8 @@ import Testing
                         tally["\(kind(cheat)) \(kind(event)) \(outcome)", default: 0] += 1
                         #expect(
                             outcome != .unnoticed,
-                            "a disk that \(cheat) (\(event.summary)) goes unnoticed; \(recording.note)")
+                            "a disk that \(cheat) (\(event.summary)) goes unnoticed; \(recording.note)"
+                        )
                     }
                 }
                 index += 1

@@ -238,7 +238,8 @@ final class PowerWorkload: OperationPerformer {
 
     private func workOnSnapshots(_ index: Int) throws {
         switch index {
-        case 70, 170, 250: try copy("session/snapshots/at\(index)") { try engine.takeSnapshot("at\(index)") }
+        case 70, 170, 250:
+            try copy("session/snapshots/at\(index)") { try engine.takeSnapshot("at\(index)") }
         case 110: try copy("clone") { try engine.clone(to: "clone") }
         case 140: try rollBack(to: 0)
         case 200: try cloneSnapshot()
