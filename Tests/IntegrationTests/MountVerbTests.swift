@@ -117,7 +117,7 @@ extension Integration {
             let server = try await Ganesha.start(directory: files.path, readOnly: false)
             let export = server.export
             let url = "nfs://10.0.2.2:\(export.port)\(export.path)?mountport=\(export.mountPort)"
-            let counts = { (_: [String]) in
+            let counts = { @Sendable (_: [String]) in
                 "\(try FileManager.default.contentsOfDirectory(atPath: files.path).count)"
             }
             let result = try await Guest(memoryMiB: 1536).run(
