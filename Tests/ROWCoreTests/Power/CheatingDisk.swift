@@ -6,11 +6,14 @@ enum Cheat: CustomStringConvertible {
     case ignores(Int)
     /// The sync is done after the next one, and the power goes between the two.
     case swaps(Int)
+    /// The sync is done after the next one of the session's log, and the power goes between the two.
+    case delays(Int)
 
     var description: String {
         switch self {
         case .ignores(let index): "ignores sync \(index)"
         case .swaps(let index): "swaps syncs \(index) and \(index + 1)"
+        case .delays(let index): "delays sync \(index) until after the next transaction"
         }
     }
 }
@@ -74,7 +77,12 @@ struct CheatingDisk {
         if disk.isSettled(sync) { return .harmless(.nothingUnsynced) }
         switch cheat {
         case .ignores: return try ignoring()
-        case .swaps: return try swapping()
+        case .swaps: return try doing(after: index + 1)
+        case .delays:
+            let commit = syncs[(index + 1)...].firstIndex {
+                recording.events[$0].target == "state/session/session.sqlite-wal"
+            }
+            return try doing(after: commit ?? syncs.count)
         }
     }
 
@@ -143,12 +151,12 @@ struct CheatingDisk {
 
     // MARK: Swapping
 
-    /// The power goes when the next sync is done and this one is not.
-    private func swapping() throws -> CheatOutcome {
-        guard index + 1 < syncs.count else { return .harmless(.coveredBeforeAnyPromise) }
-        let next = recording.events[syncs[index + 1]]
+    /// The power goes when a later sync is done and this one is not.
+    private func doing(after other: Int) throws -> CheatOutcome {
+        guard other < syncs.count else { return .harmless(.coveredBeforeAnyPromise) }
+        let next = recording.events[syncs[other]]
         if next.target == sync.target { return .harmless(.sameTarget) }
-        let cut = syncs[index + 1] + 1
+        let cut = syncs[other] + 1
         let path = sync.target
         if path.hasSuffix("/shadow") && !isOfCopy || !path.contains(".sqlite") && isFile {
             let disk = later(cut)
@@ -182,7 +190,8 @@ struct CheatingDisk {
 
     /// - Returns: nil when what was promised is missing.
     private func check(_ disk: SimulatedDisk, _ cut: Int, _ fate: Fate) -> PowerCheck.Found? {
-        let depth: PowerCheck.Depth = sync.target.contains("/shadow/") ? .session : .copies
+        let concernsCopies = !isFile || sync.target.contains("/snapshots/")
+        let depth: PowerCheck.Depth = concernsCopies ? .copies : .session
         return try? PowerCheck(recording: recording, cut: cut).check(disk.state(fate), depth)
     }
 
@@ -200,7 +209,8 @@ struct CheatingDisk {
                 let isSame = try DatabaseRows.areSame(cheated.state(fate), honest.state(fate))
                 if isSame { continue }
                 guard let found = check(cheated, cut, fate) else { return .foundOut }
-                if found == check(honest, cut, fate) { return .unnoticed }
+                let isPromised = recording.opened.contains { $0.position <= cut }
+                if isPromised, found == check(honest, cut, fate) { return .unnoticed }
                 outcome = .harmless(.notPromised)
             }
         }

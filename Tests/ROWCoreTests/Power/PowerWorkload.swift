@@ -23,7 +23,7 @@ final class PowerWorkload: OperationPerformer {
 
     static let client: [UInt8] = [127, 0, 0, 1]
     /// Often taken over into the database, so that this is cut off too.
-    static let logBytesMaximum: UInt64 = 100_000
+    static let logBytesMaximum: UInt64 = 200_000
 
     /// - Parameter count: operations.
     static func record(_ random: Randomness, count: Int) throws -> PowerRecording {
