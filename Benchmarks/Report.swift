@@ -124,8 +124,8 @@ final class Report {
     func add(_ scaling: Scaling) {
         if scalings.isEmpty {
             print()
-            print("Of rowfs alone, \(DurabilityCase.clients.many) clients beside one: syncs per call;")
-            print("calls/s where each sync takes longer")
+            print("Of rowfs alone, \(DurabilityCase.clients.many) clients beside one:")
+            print("syncs per call; calls/s where each sync takes longer")
             row("case", ["ratio", "one", "many"], goal: "goal")
         }
         scalings.append(scaling)

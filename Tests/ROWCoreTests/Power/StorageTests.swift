@@ -80,6 +80,8 @@ import Testing
         try engine.commit()
         #expect(try Disk.size(engine.sessionDirectory + "/session.sqlite-wal") > 5 << 20)
         try engine.remove(.root, "main")
+        // Imports the listing.
+        #expect(try engine.names(.root).isEmpty)
         _ = notes.take()
         for round in 0..<3 {
             // The loop's reader needs what is in the log.
