@@ -210,8 +210,12 @@ struct CheatingDisk {
                 if isSame { continue }
                 guard let found = check(cheated, cut, fate) else { return .foundOut }
                 let isPromised = recording.opened.contains { $0.position <= cut }
-                if isPromised, found == check(honest, cut, fate) { return .unnoticed }
-                outcome = .harmless(.notPromised)
+                // It may still be found out at a later place.
+                if isPromised, found == check(honest, cut, fate) {
+                    outcome = .unnoticed
+                } else if outcome != .unnoticed {
+                    outcome = .harmless(.notPromised)
+                }
             }
         }
         return outcome
