@@ -53,6 +53,8 @@ enum Harmless: String {
     case sameRows
     /// A transaction is lost that nobody was told of yet.
     case notPromised
+    /// Numbers are no longer reserved, and none of them was given out.
+    case noNumberInUse
 }
 
 /// Tries a disk that cheats at one sync.
@@ -206,12 +208,14 @@ struct CheatingDisk {
         for cut in cuts {
             let (cheated, honest) = (later(cut), later(cut, isHonest: true))
             for fate in fates.prefix(2) {
-                let isSame = try DatabaseRows.areSame(cheated.state(fate), honest.state(fate))
-                if isSame { continue }
+                let (state, other) = (cheated.state(fate), honest.state(fate))
+                if try DatabaseRows.areSame(state, other) { continue }
                 guard let found = check(cheated, cut, fate) else { return .foundOut }
                 let isPromised = recording.opened.contains { $0.position <= cut }
                 // It may still be found out at a later place.
-                if isPromised, found == check(honest, cut, fate) {
+                if try DatabaseRows.areSame(state, other, butForReservations: true) {
+                    if outcome != .unnoticed { outcome = .harmless(.noNumberInUse) }
+                } else if isPromised, found == check(honest, cut, fate) {
                     outcome = .unnoticed
                 } else if outcome != .unnoticed {
                     outcome = .harmless(.notPromised)

@@ -8,10 +8,17 @@ enum DatabaseRows {
     /// Rows and columns that only tell how often a database was opened, and of space in use.
     private static let promisingNothing = ["generation", "allocated"]
 
-    /// Whether two disks have the same rows.
-    static func areSame(_ one: DiskState, _ other: DiskState) throws -> Bool {
+    /// Rows that reserve numbers, and the name of the image: whether these are missed is for
+    /// ``PowerCheck`` to find out, which knows the numbers in use.
+    private static let reservations = ["next_id", "next_cookie", "source"]
+
+    /// Whether two disks have the same rows, but perhaps for reservations.
+    static func areSame(
+        _ one: DiskState, _ other: DiskState, butForReservations: Bool = false
+    ) throws -> Bool {
         if databases(one) == databases(other) { return true }
-        return try read(one) == read(other)
+        let ignored = promisingNothing + (butForReservations ? reservations : [])
+        return try read(one, without: ignored) == read(other, without: ignored)
     }
 
     private static func databases(_ disk: DiskState) -> [String: [UInt8]] {
@@ -20,24 +27,24 @@ enum DatabaseRows {
     }
 
     /// - Returns: all rows of all tables as text.
-    private static func read(_ disk: DiskState) throws -> [String] {
+    private static func read(_ disk: DiskState, without keys: [String]) throws -> [String] {
         let root = PowerScratch.newPath()
         defer { try? FileManager.default.removeItem(atPath: root) }
         try disk.write(below: root)
         return ["image/image.sqlite", "session/session.sqlite"].flatMap { name in
             let path = root + "/state/" + name
             guard Disk.exists(path) else { return ["no \(name)"] }
-            do { return try rows(path) } catch { return ["\(name): \(error)"] }
+            do { return try rows(path, without: keys) } catch { return ["\(name): \(error)"] }
         }
     }
 
-    private static func rows(_ path: String) throws -> [String] {
+    private static func rows(_ path: String, without keys: [String]) throws -> [String] {
         try DatabaseQueue(path: path).read { db in
             let tables = try String.fetchAll(
                 db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
             return try tables.flatMap { table in
                 try Row.fetchAll(db, sql: "SELECT * FROM \(table)").compactMap { row in
-                    if let key = row["key"] as String?, promisingNothing.contains(key) {
+                    if let key = row["key"] as String?, keys.contains(key) {
                         return nil
                     }
                     // Main tells of its root at every opening.
