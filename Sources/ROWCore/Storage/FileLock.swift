@@ -46,7 +46,8 @@ extension FilePath {
         }
         var above = self
         while above.removeLastComponent() {
-            do { try above.syncEntries() } catch {
+            // Above a relative path is the working directory.
+            do { try (above.isEmpty ? "." : above).syncEntries() } catch {
                 // Directories that we may not read are not ones that we made entries in.
                 if error == .permissionDenied { return }
                 // Not every file system has directories that can be synced.
