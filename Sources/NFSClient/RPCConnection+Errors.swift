@@ -25,6 +25,10 @@ extension RPCConnection {
         NFSClientError(.timedOut, "\(server) sent no reply while a call ran out of time")
     }
 
+    var lostCallError: NFSClientError {
+        NFSClientError(.connectionLost, "\(server) did not answer every call")
+    }
+
     func timedOutError(_ call: Summary) -> NFSClientError {
         let seconds = Double(call.timeout.nanoseconds) / 1e9
         let last = lastError.map { ". Before that: \($0)" } ?? ""

@@ -177,6 +177,13 @@ public final class RPCConnection {
         later { found.completion(.failure(NFSClientError(.cancelled, "\(what) was cancelled"))) }
     }
 
+    /// Ends the connection to the server, if there is one: calls in flight are sent again over the next,
+    /// with the xids that they had. For calls that a server which answers others seems to have lost.
+    public func reconnect() {
+        eventLoop.preconditionInEventLoop()
+        dropTransport(lostCallError)
+    }
+
     /// Fails every call with ``NFSClientError/Code/closed`` and ends the connection for good.
     public func close() {
         eventLoop.preconditionInEventLoop()

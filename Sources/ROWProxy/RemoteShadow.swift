@@ -29,8 +29,9 @@ final class RemoteShadow {
     /// The session's directory.
     var directory: NFS3.FileHandle?
     var handles: [LayerID: NFS3.FileHandle] = [:]
-    /// Calls under way that wait for the server as long as it takes.
-    private var patientCalls = 0
+    /// Calls under way that wait for the server as long as it takes, by numbers: when they were sent.
+    private var patientCalls: [UInt64: NIODeadline] = [:]
+    private var callCount: UInt64 = 0
     private var isProbing = false
 
     /// Handles in memory; others are looked up again.
@@ -38,6 +39,8 @@ final class RemoteShadow {
     /// Longer than anybody waits: a call that has not been answered may still be carried out, and what
     /// comes after it must not be undone by that.
     private static let patience = TimeAmount.hours(24 * 365)
+    /// A server that answers others, but not a call for so many times ``timeout``, has lost it.
+    private static let timeoutsUntilLost = 10
 
     struct Limits: Sendable {
         var readBytes = 32 << 10
@@ -117,15 +120,17 @@ final class RemoteShadow {
         _ procedure: NFS3.Procedure, _ arguments: Arguments, payload: ByteBuffer? = nil,
         isPatient: Bool = false, then: @escaping (Result<RPCReply, ShadowFailure>) -> Void
     ) {
+        callCount += 1
+        let number = callCount
         if isPatient {
-            patientCalls += 1
+            patientCalls[number] = .now()
             probeLater()
         }
         connection.nfs3(
             procedure, arguments, payload: payload, credential: credential,
             timeout: isPatient ? Self.patience : timeout
         ) { result in
-            if isPatient { self.patientCalls -= 1 }
+            self.patientCalls[number] = nil
             switch result {
             case .success(let reply): then(.success(reply))
             case .failure(let error):
@@ -136,16 +141,27 @@ final class RemoteShadow {
     }
 
     /// A connection that has died without a word is only noticed by a call that runs out of time, which
-    /// patient ones never do.
+    /// patient ones never do; and a call that a living server has lost is only noticed here.
     private func probeLater() {
         guard !isProbing else { return }
         isProbing = true
         connection.eventLoop.assumeIsolated().scheduleTask(in: timeout) {
             self.isProbing = false
-            guard self.patientCalls > 0 else { return }
+            guard !self.patientCalls.isEmpty else { return }
             self.probeLater()
             self.send(.null, XDRVoid()) { _ in }
+            self.sendLostCallsAgain()
         }
+    }
+
+    private func sendLostCallsAgain() {
+        let now = NIODeadline.now()
+        guard let oldest = patientCalls.values.min(),
+            now - oldest >= timeout * Self.timeoutsUntilLost
+        else { return }
+        onEvent("shadow server: it answers, but not every call; these are sent again")
+        connection.reconnect()
+        for number in patientCalls.keys { patientCalls[number] = now }
     }
 
     /// What a client is told of a status that the shadow server answered.

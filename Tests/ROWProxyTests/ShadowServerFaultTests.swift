@@ -180,14 +180,26 @@ import Testing
         #expect(try await shadow.text(hello) == "hello, world\n")
         #expect(try await shadow.client.getattr(file).status == .ok)
         shadow.server.setSilent(false)
-        // What it has read in silence it will not answer; a new connection brings that again.
-        shadow.server.disconnectAll()
         _ = try await poll(for: "WRITE", within: .seconds(30)) {
             let result = try await shadow.write(file, "NEW", .fileSync)
             return result.status == .jukebox ? nil : try result.success
         }
         #expect(try await shadow.text(file) == "NEW")
         #expect(try shadow.stored().prefix(3) == Array("NEW".utf8)[...])
+        try await shadow.stop()
+    }
+
+    @Test func aCallThatALivingServerHasLostIsSentAgain() async throws {
+        let shadow = try await ShadowServed.start { $0.mainTimeout = .seconds(1) }
+        let file = try await shadow.served.create("new", "old")
+        shadow.server.inject(.drop, on: .write)
+        #expect(try await shadow.write(file, "new").status == .jukebox)
+        _ = try await poll(for: "WRITE", within: .seconds(30)) {
+            let result = try await shadow.write(file, "NEW", .fileSync)
+            return result.status == .jukebox ? nil : try result.success
+        }
+        #expect(try await shadow.text(file) == "NEW")
+        #expect(try await shadow.events().contains("sent again"))
         try await shadow.stop()
     }
 
@@ -215,8 +227,6 @@ import Testing
         shadow.server.setSilent(true)
         #expect(try await shadow.client.commit(file, offset: 0, count: 0).status == .jukebox)
         shadow.server.setSilent(false)
-        // What it has read in silence it will not answer; a new connection brings that again.
-        shadow.server.disconnectAll()
         let committed = try await shadow.client.commit(file, offset: 0, count: 0).success
         #expect(committed.verifier != written.verifier)
         _ = try await shadow.write(file, "NEW", .fileSync).success
