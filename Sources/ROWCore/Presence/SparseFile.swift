@@ -203,8 +203,8 @@ public final class SparseFile {
         vector(UnsafeRawBufferPointer(rebasing: zeroBlock[..<(range?.count ?? 0)]))
     }
 
-    /// The largest block, of zeros. Never written, so it takes no memory; safe to share since nobody
-    /// changes it.
+    /// The largest block, of zeros. Never written, so it takes no memory. `nonisolated(unsafe)`: made once,
+    /// and nothing but `zeros(_:)` refers to it, for pwritev, which reads.
     nonisolated(unsafe) private static let zeroBlock: UnsafeRawBufferPointer = {
         let count = Int(LayerMap.blockSizeMaximum)
         guard let memory = calloc(1, count) else { preconditionFailure("out of memory") }

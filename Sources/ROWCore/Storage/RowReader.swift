@@ -86,6 +86,8 @@ final class RowStatement {
                 sqlite3_bind_zeroblob(statement, position, 0)
                 return
             }
+            // SQLITE_TRANSIENT, a macro that Swift does not see: SQLite compares this pointer and never calls
+            // it, and copies the bytes before it returns.
             let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
             sqlite3_bind_blob(statement, position, base, Int32(source.count), transient)
         }

@@ -7,7 +7,8 @@ public typealias LoopExecutor = @Sendable (@escaping @Sendable () -> Void) -> Vo
 
 /// Loop-confined state on its way through a closure that comes back to the loop.
 ///
-/// `@unchecked Sendable`: whoever makes one promises to open it only on the loop it came from.
+/// `@unchecked Sendable`: whoever makes one promises to open it only on the loop it came from, or
+/// elsewhere to use only what is for any thread, and says so.
 struct Confined<Value>: @unchecked Sendable {
     let value: Value
 }

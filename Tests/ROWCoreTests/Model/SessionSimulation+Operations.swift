@@ -5,13 +5,35 @@ import NFSProtocol
 /// Carries operations of a model out by a session.
 protocol OperationPerformer: AnyObject {
     var engine: Engine { get }
-    /// The session's number of an object of the model.
-    func resolve(_ object: Int) throws -> NodeID
+    var model: Model { get }
+    /// The session's numbers of the model's objects.
+    var ids: [Int: NodeID] { get }
+    /// A LOOKUP told this number.
+    func found(_ object: Int, _ number: NodeID) throws
     /// ACCESS, and whether the answer is right.
     func checkAccess(_ object: Int, _ who: Credential) throws
 }
 
+/// An object of the model without a name.
+struct Nameless: Error { let object: Int }
+
 extension OperationPerformer {
+    /// The session's number of an object, found by its path.
+    func resolve(_ object: Int) throws -> NodeID {
+        if let known = ids[object] { return known }
+        guard object != PlainTree.root else { return .root }
+        for directory in model.tree.objects.keys.sorted() {
+            let children = model.tree[directory].children
+            guard let name = children.keys.sorted().first(where: { children[$0] == object }) else {
+                continue
+            }
+            let number = try engine.lookup(try resolve(directory), Array(name.utf8))
+            try found(object, number)
+            return number
+        }
+        throw Nameless(object: object)
+    }
+
     /// - Returns: the object and the bytes that the reply is about.
     /// - Throws: ``Refusal``.
     func perform(

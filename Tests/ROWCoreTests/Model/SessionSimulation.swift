@@ -143,21 +143,7 @@ final class SessionSimulation: OperationPerformer {
 
     // MARK: Comparing
 
-    /// The session's number of an object, found by its path.
-    func resolve(_ id: Int) throws -> NodeID {
-        if let known = ids[id] { return known }
-        guard id != PlainTree.root else { return .root }
-        for directory in model.tree.objects.keys.sorted() {
-            let children = model.tree[directory].children
-            guard let name = children.keys.sorted().first(where: { children[$0] == id }) else {
-                continue
-            }
-            let found = try engine.lookup(try resolve(directory), Array(name.utf8))
-            try learn(id, found)
-            return found
-        }
-        throw Difference(text: "object \(id) of the model has no name")
-    }
+    func found(_ object: Int, _ number: NodeID) throws { try learn(object, number) }
 
     /// This number belongs to this object, now and for ever.
     private func learn(_ id: Int, _ number: NodeID) throws {

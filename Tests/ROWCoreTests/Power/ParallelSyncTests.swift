@@ -90,9 +90,7 @@ import Testing
     init() throws {
         var options = Engine.Options()
         options.isDurable = true
-        let directory =
-            FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path
-            + "/rowcore." + UUID().uuidString
+        let directory = Engine.newDirectory()
         Storage.observe(below: directory, by: gate)
         engine = try Engine(PlainMain(PlainTree()), directory: directory, options)
     }

@@ -12,10 +12,10 @@ final class PowerWorkload: OperationPerformer {
     let engine: Engine
     private let recorder: StorageRecorder
     private let root: String
-    private var model: Model
+    private(set) var model: Model
     private var generator: OperationGenerator
     private var recording: PowerRecording
-    private var ids: [Int: NodeID] = [:]
+    private(set) var ids: [Int: NodeID] = [:]
     private var replyCount = 0
     private var start: UInt64 = 0
     /// The batch that gathered when last looked at.
@@ -86,20 +86,7 @@ final class PowerWorkload: OperationPerformer {
 
     func checkAccess(_ object: Int, _ who: Credential) {}
 
-    func resolve(_ id: Int) throws -> NodeID {
-        if let known = ids[id] { return known }
-        guard id != PlainTree.root else { return .root }
-        for directory in model.tree.objects.keys.sorted() {
-            let children = model.tree[directory].children
-            guard let name = children.keys.sorted().first(where: { children[$0] == id }) else {
-                continue
-            }
-            let found = try engine.lookup(try resolve(directory), Array(name.utf8))
-            learn(id, found, isTold: true)
-            return found
-        }
-        throw Difference(text: "object \(id) of the model has no name")
-    }
+    func found(_ object: Int, _ number: NodeID) { learn(object, number, isTold: true) }
 
     private func learn(_ id: Int, _ number: NodeID, isTold: Bool) {
         guard ids[id] == nil else { return }

@@ -34,9 +34,7 @@ import Testing
         tree.make("main", data: old)
         var options = Engine.Options()
         options.isDurable = true
-        let directory =
-            FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path
-            + "/rowcore." + UUID().uuidString
+        let directory = Engine.newDirectory()
         Storage.observe(below: directory, by: notes)
         engine = try Engine(PlainMain(tree), directory: directory, options)
     }

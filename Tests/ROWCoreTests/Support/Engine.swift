@@ -44,8 +44,14 @@ final class Engine {
         self.main = main
         self.options = options
         ownsDirectory = directory == nil
-        self.directory = directory ?? NSTemporaryDirectory() + "rowcore." + UUID().uuidString
+        self.directory = directory ?? Self.newDirectory()
         try open()
+    }
+
+    /// A path that nothing has, without symbolic links: as those who look on at storage must say it.
+    static func newDirectory() -> String {
+        FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path
+            + "/rowcore." + UUID().uuidString
     }
 
     deinit {
