@@ -199,7 +199,8 @@ import Testing
             return result.status == .jukebox ? nil : try result.success
         }
         #expect(try await shadow.text(file) == "NEW")
-        #expect(try await shadow.events().contains("sent again"))
+        // The one that was dropped did come again: the other could not begin before it had ended.
+        #expect(shadow.server.calls(.write) >= 4)
         try await shadow.stop()
     }
 
