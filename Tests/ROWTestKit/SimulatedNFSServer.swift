@@ -88,6 +88,11 @@ public final class SimulatedNFSServer: Sendable {
         core.state.withLock { $0.calls[procedure, default: 0] }
     }
 
+    /// The same, each counted once however often it was sent.
+    public func distinctCalls(_ procedure: NFS3.Procedure) -> Int {
+        core.state.withLock { $0.xids[procedure, default: []].count }
+    }
+
     /// Connections that were made so far.
     public var connectionsAccepted: Int { core.state.withLock { $0.connectionsAccepted } }
 
@@ -190,6 +195,7 @@ extension SimulatedNFSServer {
         var tree: SimulatedTree
         var port: UInt32 = 0
         var calls: [NFS3.Procedure: Int] = [:]
+        var xids: [NFS3.Procedure: Set<UInt32>] = [:]
         var rules: [Rule] = []
         var isSilent = false
         var held: [(channel: any Channel, reply: ByteBuffer)] = []
@@ -316,6 +322,7 @@ private final class SimulatedConnection: ChannelInboundHandler {
         }
         let fault = core.state.withLock { state in
             state.calls[procedure, default: 0] += 1
+            state.xids[procedure, default: []].insert(call.xid)
             return state.takeFault(for: procedure)
         }
         if case .refuse(let status) = fault {
