@@ -89,6 +89,8 @@ extension Proxy {
         public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
         /// How long a call to main or to the shadow server may take before the client is told to try again later.
         public var mainTimeout = TimeAmount.seconds(20)
+        /// How much storage main's blocks may take up on this machine.
+        public var cacheSize = cacheSizeDefault
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault
@@ -100,6 +102,7 @@ extension Proxy {
         }
 
         static let hostDefault = "127.0.0.1"
+        public static let cacheSizeDefault = ByteSize(bytes: 10 << 30)
 
         var sessionOptions: SessionOptions {
             SessionOptions(

@@ -6,6 +6,8 @@ final class Counters {
     private(set) var main = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
     var bytesFromMain = 0
     var bytesToClient = 0
+    /// Of main's bytes that clients read, those that were kept here.
+    var bytesFromCache = 0
     var bytesFromClient = 0
     /// Retries answered from the reply cache.
     var replayed = 0

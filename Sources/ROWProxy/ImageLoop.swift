@@ -54,11 +54,19 @@ final class ImageLoop {
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
                 isDurable: isDurable, loop: executor)
-            kind = .remote(
-                RemoteImage(
-                    client: client, remount: remount, image: image, counters: counters,
-                    credential: configuration.mainCredential,
-                    timeout: configuration.mainTimeout, onEvent: { events.add($0) }))
+            let remote = RemoteImage(
+                client: client, remount: remount, image: image, counters: counters,
+                credential: configuration.mainCredential,
+                timeout: configuration.mainTimeout, onEvent: { events.add($0) })
+            var reads: CachedReads?
+            if configuration.cacheSize.bytes > 0 {
+                let cache = BlockCache(
+                    directory: CacheDirectory(image: state.image(source)),
+                    limit: configuration.cacheSize.bytes, image: image, loop: loop, pool: pool,
+                    onEvent: { events.add($0) })
+                reads = CachedReads(cache: cache, remote: remote, counters: counters)
+            }
+            kind = .remote(remote, reads: reads)
         }
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
@@ -342,9 +350,10 @@ final class ImageLoop {
             bytes: SessionStatus.Bytes(
                 fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
                 fromClient: session.counters.bytesFromClient,
-                shadowStored: Int(totals.allocated), cacheHit: 0),
+                shadowStored: Int(totals.allocated), cacheHit: counters.bytesFromCache),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
             handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
+            cache: main.cache?.status,
             shadow: session.shadow?.status,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
@@ -353,7 +362,7 @@ final class ImageLoop {
         switch main.kind {
         case .directory:
             SessionStatus.Main(server: image.source, state: "local", lastError: nil)
-        case .remote(let remote):
+        case .remote(let remote, _):
             SessionStatus.Main(
                 server: image.source,
                 state: remote.connection.isConnected ? "connected" : "disconnected",
@@ -400,7 +409,7 @@ final class ImageLoop {
     {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
-        if case .remote(let remote) = main.kind { remote.connection.close() }
+        if case .remote(let remote, _) = main.kind { remote.connection.close() }
         for session in sessions.all { session.close() }
         image.close()
         then(failure)

@@ -9,7 +9,8 @@ import SystemPackage
 final class MainSource {
     enum Kind {
         case directory(DirectoryImage)
-        case remote(RemoteImage)
+        /// - Parameter reads: through the cache; nil without one.
+        case remote(RemoteImage, reads: CachedReads?)
     }
 
     /// Why main gave no bytes.
@@ -46,7 +47,7 @@ final class MainSource {
         case .directory(let directory):
             counters.countMain(fetch.procedure)
             finish(fetch, directory.perform(fetch, in: image))
-        case .remote(let remote):
+        case .remote(let remote, _):
             remote.perform(fetch) { self.finish(fetch, $0) }
         }
     }
@@ -75,6 +76,23 @@ final class MainSource {
         }
     }
 
+    /// Main's blocks that are kept here.
+    var cache: BlockCache? {
+        if case .remote(_, let reads?) = kind { reads.cache } else { nil }
+    }
+
+    /// The cache's file of a range that can be read at once, if all of it is there and was checked.
+    func checkedFile(_ id: NodeID, _ range: Range<UInt64>) -> CacheFile? {
+        guard case .remote(_, let reads?) = kind else { return nil }
+        return reads.cache.checkedFile(id, range)
+    }
+
+    /// A client was answered from ``checkedFile(_:_:)``.
+    func countHit(_ file: CacheFile, _ range: Range<UInt64>) {
+        counters.bytesFromCache += range.count
+        if case .remote(_, let reads?) = kind { reads.readOn(file.layout, range) }
+    }
+
     /// Counts a read of ``localFile(_:)``.
     func countRead(_ range: Range<UInt64>) {
         counters.countMain(.read)
@@ -97,8 +115,8 @@ final class MainSource {
             } catch {
                 then(.failure(ReadFailure(status: NFS3.Status(error))))
             }
-        case .remote(let remote):
-            remote.read(id, range, then: then)
+        case .remote(_, let reads?): reads.read(id, range, then: then)
+        case .remote(let remote, nil): remote.read(id, range, then: then)
         }
     }
 

@@ -108,7 +108,7 @@ extension NFSService {
                 cutThrough(piece, read, plan)
             } else if let file = try main.localFile(read.id), try readNow(file, read, plan) {
                 main.countRead(plan.range)
-            } else {
+            } else if !readCached(read, plan) {
                 fetchMain(plan.range, read)
             }
         case .mixed(let runs):
@@ -152,6 +152,20 @@ extension NFSService {
             }
         }
         if let failure { throw .status(NFS3.Status(failure)) }
+        return isDone
+    }
+
+    /// Answers with blocks of main that are kept here.
+    /// - Returns: false when they are not there, or not in the page cache.
+    private func readCached(_ read: ReadCall, _ plan: SessionState.ReadPlan) -> Bool {
+        guard let file = main.checkedFile(read.id, plan.range) else { return false }
+        var outcome: CacheFile.NowaitRead?
+        let isDone = reply(read, plan) { memory in
+            outcome = try? file.readNowait(into: memory, at: plan.range.lowerBound)
+            return outcome == .bytes
+        }
+        if isDone { main.countHit(file, plan.range) }
+        if outcome == .lost { main.cache?.lost(file) }
         return isDone
     }
 

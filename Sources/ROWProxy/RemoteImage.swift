@@ -310,6 +310,9 @@ final class RemoteImage {
 
     // MARK: Data
 
+    /// The longest range that is worth one call.
+    var readBytesMaximum: Int { gatheredReads.bytesMaximum }
+
     /// READs a range at the end of this turn of the loop, together with what adjoins.
     func read(_ id: NodeID, _ range: Range<UInt64>, then: @escaping ReadCompletion) {
         if gatheredReads.isEmpty {

@@ -20,6 +20,8 @@ public struct SessionStatus: Codable, Sendable {
     /// files of older versions.
     public var syncs: Syncs?
     public var main: [Main]
+    /// Main's blocks that are kept on this machine, for all sessions of the image; absent without a cache.
+    public var cache: Cache?
     /// The server that keeps the changed data; absent when that is in the state directory.
     public var shadow: Main?
     public var events: [Event]
@@ -88,6 +90,24 @@ public struct SessionStatus: Codable, Sendable {
         }
     }
 
+    public struct Cache: Codable, Sendable {
+        /// Bytes of storage that it may take up, and does.
+        public var limit: UInt64
+        public var used: UInt64
+        public var files: Int
+        /// Since the process started: blocks that were written, given up for others, and found not to
+        /// be what was written (files that were cut short count as one).
+        public var filledBlocks: Int
+        public var evictedBlocks: Int
+        public var damaged: Int
+
+        enum CodingKeys: String, CodingKey {
+            case limit, used, files, damaged
+            case filledBlocks = "filled_blocks"
+            case evictedBlocks = "evicted_blocks"
+        }
+    }
+
     public struct Event: Codable, Sendable {
         /// Seconds since 1970.
         public var time: Double
@@ -96,7 +116,7 @@ public struct SessionStatus: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
-            main, shadow, events
+            main, cache, shadow, events
         case uptimeSeconds = "uptime_seconds"
     }
 }

@@ -42,6 +42,8 @@ struct MountVerb: AsyncParsableCommand {
 
     @OptionGroup var shadow: ShadowOption
 
+    @OptionGroup var cache: CacheOption
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
@@ -64,7 +66,8 @@ struct MountVerb: AsyncParsableCommand {
             let started = try BackgroundServer.start(
                 [
                     "serve", source.argument, "--session", name, "--durability",
-                    durability.rawValue, "--state", stateDirectory.path.string,
+                    durability.rawValue, "--state", stateDirectory.path.string, "--cache-size",
+                    cache.size.description,
                 ] + (shadow.map { ["--shadow", $0.description] } ?? []), session: folder,
                 mountPoint: directory)
             do throws(Errno) {

@@ -45,6 +45,19 @@ struct ShadowOption: ParsableArguments {
     var parsed: NFSURL? { get throws { try url.map { try NFSURL($0) } } }
 }
 
+/// What is kept of an image; the verbs that serve one take it.
+struct CacheOption: ParsableArguments {
+    @Option(
+        name: .customLong("cache-size"),
+        help: ArgumentHelp(
+            "How much of an image on a server is kept on this machine; 0 keeps nothing.",
+            discussion: """
+                For all its sessions, in the state directory; 512M, 10G, and so on. Above it, what \
+                was not used for longest is given up.
+                """, valueName: "bytes"))
+    var size = Proxy.Configuration.cacheSizeDefault
+}
+
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
 struct ListenAddress: ExpressibleByArgument, CustomStringConvertible {
     var host: String?
@@ -149,6 +162,10 @@ extension Proxy.Image {
         case .server(let url): url.description
         }
     }
+}
+
+extension ByteSize: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }
 
 extension Proxy.Durability: ExpressibleByArgument {}

@@ -30,6 +30,8 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var shadow: ShadowOption
 
+    @OptionGroup var cache: CacheOption
+
     @OptionGroup var network: NetworkOptions
 
     @OptionGroup var state: StateOption
@@ -40,6 +42,7 @@ struct Serve: AsyncParsableCommand {
         network.apply(to: &configuration)
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
+        configuration.cacheSize = cache.size
         try await serve(configuration)
     }
 }

@@ -179,6 +179,16 @@ int clinux_flock_exclusive_nonblocking(int fd);
 /// Fills the buffer with random bytes, all of it. Retries on EINTR.
 int clinux_random(void *_Nonnull buffer, size_t count);
 
+// MARK: Checksums
+
+/// Goes on with a CRC-32C (RFC 3720 B.4) over more bytes, by the processor's own instruction where it
+/// has one.
+/// @param crc of the bytes before; 0 to begin.
+uint32_t clinux_crc32c(uint32_t crc, const void *_Nullable bytes, size_t count);
+
+/// The same without that instruction.
+uint32_t clinux_crc32c_by_table(uint32_t crc, const void *_Nullable bytes, size_t count);
+
 #ifdef __cplusplus
 }
 #endif

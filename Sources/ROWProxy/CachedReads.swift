@@ -1,0 +1,214 @@
+import NFSProtocol
+import NIOCore
+import ROWCore
+
+/// Reads of main through the cache: whole blocks, each fetched once however many want it, several in one
+/// READ where they adjoin, and ahead of whoever reads in order.
+///
+/// Loop-confined.
+final class CachedReads {
+    typealias Completion = (Result<ByteBuffer, MainSource.ReadFailure>) -> Void
+
+    let cache: BlockCache
+    private let remote: RemoteImage
+    private let counters: Counters
+    private var flights = BlockFlights()
+    private var ahead = ReadAhead()
+
+    /// Blocks under way at which nothing is fetched ahead any more: 32 MiB.
+    private static let flightsMaximum = 512
+
+    init(cache: BlockCache, remote: RemoteImage, counters: Counters) {
+        self.cache = cache
+        self.remote = remote
+        self.counters = counters
+    }
+
+    /// Reads a range of a file.
+    /// - Parameter range: not empty, below the file's size in the image.
+    func read(_ id: NodeID, _ range: Range<UInt64>, then: @escaping Completion) {
+        guard let layout = cache.layout(of: id) else {
+            remote.read(id, range, then: then)
+            return
+        }
+        let blocks = layout.blocks(of: range)
+        let request = Request(range: range, remaining: blocks.count, then: then)
+        var missing: [UInt64] = []
+        for block in blocks {
+            let key = BlockFlights.Key(id: id, block: block)
+            if let piece = flights.inMemory(key) {
+                request.take(.success(piece))
+            } else if flights.wait(for: key, { request.take($0) }) {
+                missing.append(block)
+            }
+        }
+        get(layout, missing)
+        readOn(layout, blocks: blocks)
+    }
+
+    /// A client has read a range that was there at once.
+    func readOn(_ layout: CacheLayout, _ range: Range<UInt64>) {
+        readOn(layout, blocks: layout.blocks(of: range))
+    }
+
+    private func readOn(_ layout: CacheLayout, blocks: Range<UInt64>) {
+        let next = ahead.read(blocks, of: layout.id, blockCount: layout.blockCount)
+        if !next.isEmpty, flights.count < Self.flightsMaximum { fetchAhead(layout, next) {} }
+    }
+
+    /// Gets blocks into the cache that nobody waits for yet.
+    /// - Parameter then: called when all of them are here, or cannot be had.
+    func fetchAhead(
+        _ layout: CacheLayout, _ blocks: Range<UInt64>, then: @escaping () -> Void
+    ) {
+        var toCome = 1
+        let came = {
+            toCome -= 1
+            if toCome == 0 { then() }
+        }
+        find(layout, Array(blocks)) { _, absent in
+            let missing = absent.filter { block in
+                let key = BlockFlights.Key(id: layout.id, block: block)
+                if self.flights.inMemory(key) != nil { return false }
+                toCome += 1
+                return self.flights.wait(for: key) { _ in came() }
+            }
+            self.fetch(layout, missing)
+            came()
+        }
+    }
+
+    // MARK: From disk or main
+
+    /// Gets blocks that are waited for.
+    private func get(_ layout: CacheLayout, _ blocks: [UInt64]) {
+        find(layout, blocks) { present, absent in
+            for block in present { self.readFromDisk(layout, block) }
+            self.fetch(layout, absent)
+        }
+    }
+
+    /// Tells which blocks are on disk.
+    private func find(
+        _ layout: CacheLayout, _ blocks: [UInt64],
+        then: @escaping (_ present: [UInt64], _ absent: [UInt64]) -> Void
+    ) {
+        guard !blocks.isEmpty else { return then([], []) }
+        var isPresent = [Bool](repeating: false, count: blocks.count)
+        var remaining = blocks.count
+        for (index, block) in blocks.enumerated() {
+            cache.find(layout, block) { isThere in
+                isPresent[index] = isThere
+                remaining -= 1
+                guard remaining == 0 else { return }
+                then(
+                    blocks.indices.filter { isPresent[$0] }.map { blocks[$0] },
+                    blocks.indices.filter { !isPresent[$0] }.map { blocks[$0] })
+            }
+        }
+    }
+
+    private func readFromDisk(_ layout: CacheLayout, _ block: UInt64) {
+        cache.read(layout, block) { data in
+            guard let data else { return self.fetch(layout, [block]) }
+            self.counters.bytesFromCache += data.readableBytes
+            let key = BlockFlights.Key(id: layout.id, block: block)
+            let piece = BlockFlights.Piece(range: layout.bytes(of: block), data: data)
+            for waiter in self.flights.land(key, .success(piece), isKept: false) {
+                waiter(.success(piece))
+            }
+        }
+    }
+
+    /// READs blocks from main, those that adjoin together.
+    /// - Parameter blocks: in order.
+    private func fetch(_ layout: CacheLayout, _ blocks: [UInt64]) {
+        let runMaximum = max(1, UInt64(remote.readBytesMaximum) / CacheLayout.blockBytes)
+        var rest = blocks[...]
+        while let first = rest.first {
+            var end = first
+            while let next = rest.first, next == end, end - first < runMaximum {
+                rest.removeFirst()
+                end += 1
+            }
+            fetch(layout, first..<end)
+        }
+    }
+
+    private func fetch(_ layout: CacheLayout, _ run: Range<UInt64>) {
+        let range = layout.bytes(of: run)
+        remote.read(layout.id, range) { result in
+            let piece = result.map { BlockFlights.Piece(range: range, data: $0) }
+            for block in run {
+                let key = BlockFlights.Key(id: layout.id, block: block)
+                let waiters = self.flights.land(key, piece, isKept: true)
+                self.keep(layout, block, piece, key)
+                for waiter in waiters { waiter(piece) }
+            }
+        }
+    }
+
+    /// Puts a block that main sent on disk.
+    private func keep(
+        _ layout: CacheLayout, _ block: UInt64,
+        _ piece: Result<BlockFlights.Piece, MainSource.ReadFailure>, _ key: BlockFlights.Key
+    ) {
+        guard case .success(let piece) = piece else { return }
+        guard let data = piece.slice(layout.bytes(of: block)) else { return flights.forget(key) }
+        cache.fill(layout, block, data) { self.flights.forget(key) }
+    }
+}
+
+extension BlockFlights.Piece {
+    /// The bytes of a range of the file, if all of it is here.
+    func slice(_ wanted: Range<UInt64>) -> ByteBuffer? {
+        guard range.lowerBound <= wanted.lowerBound, wanted.upperBound <= range.upperBound
+        else { return nil }
+        return data.getSlice(
+            at: data.readerIndex + Int(wanted.lowerBound - range.lowerBound), length: wanted.count)
+    }
+}
+
+/// A read that waits for its blocks.
+private final class Request {
+    private let range: Range<UInt64>
+    private var remaining: Int
+    private var pieces: [BlockFlights.Piece] = []
+    private var failure: MainSource.ReadFailure?
+    private let then: CachedReads.Completion
+
+    init(range: Range<UInt64>, remaining: Int, then: @escaping CachedReads.Completion) {
+        self.range = range
+        self.remaining = remaining
+        self.then = then
+    }
+
+    /// One more block has come, or will not.
+    func take(_ result: Result<BlockFlights.Piece, MainSource.ReadFailure>) {
+        remaining -= 1
+        switch result {
+        case .success(let piece):
+            // Blocks that came together are one piece.
+            if pieces.last?.range != piece.range { pieces.append(piece) }
+        case .failure(let failure): self.failure = self.failure ?? failure
+        }
+        guard remaining == 0 else { return }
+        then(failure.map { .failure($0) } ?? assembled())
+    }
+
+    private func assembled() -> Result<ByteBuffer, MainSource.ReadFailure> {
+        if pieces.count == 1, let slice = pieces[0].slice(range) { return .success(slice) }
+        var all = ByteBufferAllocator().buffer(capacity: range.count)
+        var next = range.lowerBound
+        for piece in pieces.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
+            let end = min(piece.range.upperBound, range.upperBound)
+            // What one piece has of the range another may have, too.
+            guard next < end else { continue }
+            guard var slice = piece.slice(next..<end) else { break }
+            all.writeBuffer(&slice)
+            next = end
+        }
+        return next == range.upperBound
+            ? .success(all) : .failure(MainSource.ReadFailure(status: .io))
+    }
+}
