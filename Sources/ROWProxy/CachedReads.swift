@@ -53,25 +53,40 @@ final class CachedReads {
 
     private func readOn(_ layout: CacheLayout, blocks: Range<UInt64>) {
         let next = ahead.read(blocks, of: layout.id, blockCount: layout.blockCount)
-        if !next.isEmpty, flights.count < Self.flightsMaximum { fetchAhead(layout, next) {} }
+        if !next.isEmpty, flights.count < Self.flightsMaximum { fetchAhead(layout, next) { _ in } }
+    }
+
+    /// What fetching ahead came to.
+    struct FetchedAhead {
+        /// Of those that main was asked for.
+        var bytes = 0
+        /// Of the first that could not be had.
+        var failure: NFS3.Status?
     }
 
     /// Gets blocks into the cache that nobody waits for yet.
     /// - Parameter then: called when all of them are here, or cannot be had.
     func fetchAhead(
-        _ layout: CacheLayout, _ blocks: Range<UInt64>, then: @escaping () -> Void
+        _ layout: CacheLayout, _ blocks: Range<UInt64>, then: @escaping (FetchedAhead) -> Void
     ) {
+        var fetched = FetchedAhead()
         var toCome = 1
         let came = {
             toCome -= 1
-            if toCome == 0 { then() }
+            if toCome == 0 { then(fetched) }
         }
         find(layout, Array(blocks)) { _, absent in
             let missing = absent.filter { block in
                 let key = BlockFlights.Key(id: layout.id, block: block)
                 if self.flights.inMemory(key) != nil { return false }
                 toCome += 1
-                return self.flights.wait(for: key) { _ in came() }
+                return self.flights.wait(for: key) { result in
+                    switch result {
+                    case .success: fetched.bytes += layout.bytes(of: block).count
+                    case .failure(let failure): fetched.failure = fetched.failure ?? failure.status
+                    }
+                    came()
+                }
             }
             self.fetch(layout, missing)
             came()

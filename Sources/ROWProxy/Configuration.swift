@@ -54,6 +54,10 @@ extension Proxy {
         public var isReadOnly: Bool
         /// The NFS export that keeps the sparse files; nil for where the session has them.
         public var shadow: String?
+        /// The file that gets a profile of what its clients touch of the image first.
+        public var record: String?
+        /// The file of a profile that is fetched ahead of its clients.
+        public var profile: String?
     }
 
     public struct Configuration: Sendable {
@@ -85,6 +89,10 @@ extension Proxy {
         /// The NFS export that keeps the session's sparse files; nil for where it has them: a new session,
         /// in the state directory.
         public var shadow: NFSURL?
+        /// Files, by their absolute paths: what gets a profile of what clients touch of the image, and the
+        /// profile that is fetched ahead of them.
+        public var record: String?
+        public var profile: String?
         /// Who calls main, and the shadow server.
         public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
         /// How long a call to main or to the shadow server may take before the client is told to try again later.
@@ -107,7 +115,7 @@ extension Proxy {
         var sessionOptions: SessionOptions {
             SessionOptions(
                 name: session, durability: durability, isReadOnly: isReadOnly,
-                shadow: shadow?.description)
+                shadow: shadow?.description, record: record, profile: profile)
         }
 
         var squashesRoot: Bool {

@@ -180,7 +180,10 @@ final class ImageLoop {
         let session: ServedSession
         do {
             if isClosed { throw StateError(.imageInUse, "the process is ending") }
+            let profile = try options.profile.map { try Profile(file: $0) }
             session = ServedSession(try open(options, shadow), options, shadow)
+            try record(session)
+            if let profile { fetchAhead(profile, of: session) }
         } catch {
             shadow?.close()
             throw error
@@ -212,6 +215,29 @@ final class ImageLoop {
                 then(.failure(error))
             }
         }
+    }
+
+    /// Begins to write down what the clients of a session touch, if that is wanted.
+    private func record(_ session: ServedSession) throws {
+        guard let path = session.options.record else { return }
+        do {
+            session.recorder = try ProfileRecorder(
+                path: path, image: image, onEvent: { [events = session.events] in events.add($0) })
+        } catch {
+            session.close()
+            throw error
+        }
+    }
+
+    /// Fetches what a profile names, where that is not here already.
+    private func fetchAhead(_ profile: Profile, of session: ServedSession) {
+        let events = session.events
+        guard let prefetcher = main.prefetcher else {
+            events.add("the profile is of no use: nothing of this image is kept here")
+            return
+        }
+        let replay = ProfileReplay(profile, image: image) { events.add($0) }
+        prefetcher.start(replay.run())
     }
 
     private func open(
@@ -324,7 +350,10 @@ final class ImageLoop {
 
     private func flush() {
         sessions.flushAll {}
-        for session in sessions.all { writeStatusFile(of: session) }
+        for session in sessions.all {
+            writeStatusFile(of: session)
+            session.recorder?.flush()
+        }
         let existing = configuration.state
         sessions.expectOnly { (try? existing.existingSession($0)) != nil }
     }

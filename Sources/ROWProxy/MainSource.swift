@@ -23,6 +23,9 @@ final class MainSource {
     private let counters: Counters
     private let loop: any EventLoop
     private let pool: NIOThreadPool
+    /// What fetches ahead of clients; nil without a cache.
+    private(set) var prefetcher: Prefetcher?
+    private(set) var filesAhead: FilesAhead?
     private var waiting: [Fetch: [(NFS3.Status?) -> Void]] = [:]
 
     init(
@@ -34,6 +37,11 @@ final class MainSource {
         self.counters = counters
         self.loop = loop
         self.pool = pool
+        if case .remote(_, let reads?) = kind {
+            let prefetcher = Prefetcher(main: self, reads: reads, loop: loop)
+            self.prefetcher = prefetcher
+            filesAhead = FilesAhead(image: image, cache: reads.cache, prefetcher: prefetcher)
+        }
     }
 
     /// Gets what an operation needs into the image store; `then` hears nil, or the status to answer.

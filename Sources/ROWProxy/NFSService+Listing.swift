@@ -45,6 +45,7 @@ extension NFSService {
         do throws(Interrupt) {
             let (session, id) = try resolve(handle)
             resolved = (session, id)
+            recorder(of: session)?.listed(id)
             guard limit >= Self.resultBytesMinimum else { throw Interrupt.status(.tooSmall) }
             let header = NFS3.ListingHeader(
                 attributes: try session.attributes(of: id), cookieVerifier: Self.cookieVerifier)

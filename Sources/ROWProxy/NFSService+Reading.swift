@@ -108,8 +108,10 @@ extension NFSService {
                 cutThrough(piece, read, plan)
             } else if let file = try main.localFile(read.id), try readNow(file, read, plan) {
                 main.countRead(plan.range)
-            } else if !readCached(read, plan) {
-                fetchMain(plan.range, read)
+            } else {
+                recorder(of: read.session)?.read(read.id, plan.range)
+                if plan.range.lowerBound == 0 { main.filesAhead?.began(read.id) }
+                if !readCached(read, plan) { fetchMain(plan.range, read) }
             }
         case .mixed(let runs):
             try assemble(runs, read, plan)
@@ -246,6 +248,9 @@ extension NFSService {
         _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
         let fromMain = runs.filter(\.isMain).map(\.range)
+        if let recorder = recorder(of: read.session) {
+            for range in fromMain { recorder.read(read.id, range) }
+        }
         if !fromMain.isEmpty, read.have.main?.covers(Self.hull(of: fromMain)) != true {
             fetchMain(Self.hull(of: fromMain), read)
             return

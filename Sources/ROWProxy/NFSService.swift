@@ -111,6 +111,11 @@ final class NFSService {
         sessions[tag: session.handles.tag]?.counters ?? counters
     }
 
+    /// What writes down what the clients of a session touch of the image, if anything does.
+    func recorder(of session: SessionState) -> ProfileRecorder? {
+        sessions[tag: session.handles.tag]?.recorder
+    }
+
     func credential(_ call: RPCCall) -> Credential {
         guard case .sys(let parameters) = call.header.credential else { return .nobody }
         let groups = options.groups?.groups(of: parameters.uid) ?? GroupList(parameters.groups)
@@ -212,6 +217,7 @@ final class NFSService {
             let found = try call.record.withBytes(in: name) { bytes throws(Interrupt) in
                 try session.lookup(id, bytes, credential)
             }
+            recorder(of: session)?.listed(id)
             return NFS3.Lookup.Success(
                 object: session.handle(of: found.id), attributes: found.attributes,
                 directoryAttributes: try session.attributes(of: id))
@@ -235,6 +241,7 @@ final class NFSService {
             again: { call in self.readlink(call, arguments) }
         ) { session, id, _ throws(Interrupt) in
             let target = try session.target(of: id)
+            recorder(of: session)?.readLink(id)
             return NFS3.Readlink.Success(
                 attributes: try session.attributes(of: id), data: NFS3.Path(target))
         }

@@ -7,6 +7,8 @@ final class ServedSession {
     let options: Proxy.SessionOptions
     /// The server that keeps its sparse files; nil for its own directory.
     let shadow: RemoteShadow?
+    /// Writes down what its clients touch of the image.
+    var recorder: ProfileRecorder?
     /// What its clients asked for and moved.
     let counters = Counters()
     let events = EventLog()
@@ -23,6 +25,7 @@ final class ServedSession {
 
     /// Lets go of database and connection.
     func close() {
+        recorder?.flush()
         state.close()
         shadow?.close()
     }

@@ -44,6 +44,8 @@ struct MountVerb: AsyncParsableCommand {
 
     @OptionGroup var cache: CacheOption
 
+    @OptionGroup var profiles: ProfileOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
@@ -68,8 +70,10 @@ struct MountVerb: AsyncParsableCommand {
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string, "--cache-size",
                     cache.size.description,
-                ] + (shadow.map { ["--shadow", $0.description] } ?? []), session: folder,
-                mountPoint: directory)
+                ] + (shadow.map { ["--shadow", $0.description] } ?? [])
+                    + (profiles.recordPath.map { ["--record", $0] } ?? [])
+                    + (profiles.profilePath.map { ["--profile", $0] } ?? []),
+                session: folder, mountPoint: directory)
             do throws(Errno) {
                 try KernelClient.mount(started.place, on: directory, options: options)
             } catch {

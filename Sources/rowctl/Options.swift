@@ -58,6 +58,30 @@ struct CacheOption: ParsableArguments {
     var size = Proxy.Configuration.cacheSizeDefault
 }
 
+/// Profiles; the verbs that serve a session take them.
+struct ProfileOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Write down what is touched of the image, in order, for --profile.",
+            valueName: "file"))
+    var record: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Fetch what a profile names ahead of the clients, in its order.",
+            discussion: "Into what is kept of the image; what is there already is not fetched.",
+            valueName: "file"))
+    var profile: String?
+
+    /// The same for a process that has another working directory.
+    var recordPath: String? { record.map(absolute) }
+    var profilePath: String? { profile.map(absolute) }
+
+    private func absolute(_ path: String) -> String {
+        FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).string
+    }
+}
+
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
 struct ListenAddress: ExpressibleByArgument, CustomStringConvertible {
     var host: String?

@@ -32,6 +32,8 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var cache: CacheOption
 
+    @OptionGroup var profiles: ProfileOptions
+
     @OptionGroup var network: NetworkOptions
 
     @OptionGroup var state: StateOption
@@ -43,6 +45,8 @@ struct Serve: AsyncParsableCommand {
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
         configuration.cacheSize = cache.size
+        configuration.record = profiles.recordPath
+        configuration.profile = profiles.profilePath
         try await serve(configuration)
     }
 }

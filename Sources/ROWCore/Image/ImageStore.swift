@@ -25,6 +25,7 @@ public final class ImageStore {
     private let reader: RowReader
     private let selectNode: RowStatement
     private let selectChild: RowStatement
+    private let selectCookie: RowStatement
     private let selectEntries: RowStatement
     private let selectTarget: RowStatement
     private let selectHandle: RowStatement
@@ -119,6 +120,7 @@ public final class ImageStore {
         writer = Writer(queue: queue, reader: reader, loop: loop)
         selectNode = try reader.prepare("SELECT \(ImageRecord.columns) FROM node n WHERE n.id = ?")
         selectChild = try reader.prepare("SELECT child FROM dentry WHERE parent = ? AND name = ?")
+        selectCookie = try reader.prepare("SELECT cookie FROM dentry WHERE parent = ? AND name = ?")
         selectEntries = try reader.prepare(
             """
             SELECT cookie, name, child FROM dentry WHERE parent = ? AND cookie > ? ORDER BY cookie
@@ -194,6 +196,22 @@ public final class ImageStore {
         return try selectChild.step() ? NodeID(row: selectChild.int(0)) : nil
     }
 
+    /// The place of a name in the listing of its directory.
+    func cookie(of name: [UInt8], in directory: NodeID) throws(Interrupt) -> UInt64? {
+        selectCookie.bind(1, directory.row)
+        selectCookie.bind(2, copying: name)
+        defer { selectCookie.reset() }
+        return try selectCookie.step() ? UInt64(bitPattern: selectCookie.int(0)) : nil
+    }
+
+    /// The directory that an object was first seen in, and its place in the listing of it.
+    public func place(of id: NodeID) -> (directory: NodeID, cookie: UInt64)? {
+        guard let (directory, name) = location(of: id),
+            let cookie = (try? cookie(of: name, in: directory)) ?? nil
+        else { return nil }
+        return (directory, cookie)
+    }
+
     /// Whether main has said that it lacks this name.
     func isKnownAbsent(_ key: NameKey) -> Bool { absent.contains(key) }
 
@@ -220,6 +238,11 @@ public final class ImageStore {
         guard try selectTarget.step(), !selectTarget.isNull(0) else { return nil }
         return selectTarget.blob(0)
     }
+
+    /// Whether every entry of a directory is known.
+    public func isComplete(_ id: NodeID) -> Bool { (try? record(of: id))?.isComplete == true }
+
+    public func knowsTarget(of id: NodeID) -> Bool { ((try? target(of: id)) ?? nil) != nil }
 
     /// Main's handle of a node at one replica, if it is known.
     public func handle(of id: NodeID, replica: Int) -> NFS3.FileHandle? {

@@ -103,7 +103,7 @@ extension ImageStore {
                 try self.child(of: id, named: bytes)
             }
             guard let child else {
-                if isKnownAbsent(key) { return nil }
+                if isKnownAbsent(key) || isComplete(id) { return nil }
                 throw .need(.lookup(directory: id, name: name))
             }
             id = child

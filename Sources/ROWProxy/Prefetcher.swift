@@ -1,0 +1,217 @@
+import NFSProtocol
+import NIOCore
+import ROWCore
+
+/// Fetches what clients will want before they do: several runs, each in its own order, that share what the
+/// link can carry.
+///
+/// Loop-confined.
+final class Prefetcher {
+    enum Item {
+        case listing(NodeID)
+        case target(NodeID)
+        case blocks(CacheLayout, Range<UInt64>)
+    }
+
+    enum Next {
+        case item(Item)
+        /// Main must be asked first; the run goes on when it has answered. What is going to be needed
+        /// next is asked for with it.
+        case need(Fetch, with: [Fetch])
+        /// Nothing for now; see ``resume(_:)``.
+        case pause
+        case end
+    }
+
+    /// What a run came to so far.
+    struct Progress: Codable, Sendable, Equatable {
+        /// Bytes that came from main, and those of the items that are done.
+        var fetched: UInt64 = 0
+        var bytes: UInt64 = 0
+        var items = 0
+        var failures = 0
+    }
+
+    final class Run {
+        fileprivate let next: () -> Next
+        /// Main cannot do something: whether to go on without it.
+        fileprivate let failed: (Fetch?, NFS3.Status) -> Bool
+        fileprivate let ended: (Progress) -> Void
+        fileprivate var underWay = 0
+        fileprivate var isWaiting = false
+        fileprivate var isOver = false
+        /// Bytes a second; nil for what the link carries.
+        fileprivate let rate: UInt64?
+        fileprivate var notBefore = NIODeadline.uptimeNanoseconds(0)
+        fileprivate(set) var progress = Progress()
+
+        init(
+            rate: UInt64? = nil, next: @escaping () -> Next,
+            failed: @escaping (Fetch?, NFS3.Status) -> Bool, ended: @escaping (Progress) -> Void = { _ in }
+        ) {
+            self.rate = rate
+            self.next = next
+            self.failed = failed
+            self.ended = ended
+        }
+    }
+
+    private let main: MainSource
+    private let reads: CachedReads
+    private let loop: any EventLoop
+    private var window = PrefetchWindow()
+    private var runs: [Run] = []
+    private var isPumping = false
+
+    /// How long to wait for a main that is away.
+    private static let pause = TimeAmount.seconds(1)
+    /// What a call costs beside its bytes.
+    private static let callBytes = 4096
+
+    init(main: MainSource, reads: CachedReads, loop: any EventLoop) {
+        self.main = main
+        self.reads = reads
+        self.loop = loop
+    }
+
+    func start(_ run: Run) {
+        runs.append(run)
+        resume(run)
+    }
+
+    /// There may be more to fetch.
+    func resume(_ run: Run) {
+        guard !run.isOver else { return }
+        pump()
+    }
+
+    /// Begins nothing more of a run.
+    func stop(_ run: Run) {
+        guard !run.isOver else { return }
+        run.isOver = true
+        finishIfDone(run)
+    }
+
+    // MARK: At work
+
+    /// Begins what there is room for, a piece of each run in turn.
+    private func pump() {
+        guard !isPumping else { return }
+        isPumping = true
+        defer { isPumping = false }
+        var isIdle = false
+        while !isIdle, window.hasRoom {
+            isIdle = true
+            for run in runs where window.hasRoom && step(run) { isIdle = false }
+        }
+    }
+
+    /// - Returns: whether something was begun.
+    private func step(_ run: Run) -> Bool {
+        guard !run.isOver, !run.isWaiting, isDue(run) else { return false }
+        switch run.next() {
+        case .pause: return false
+        case .end:
+            run.isOver = true
+            finishIfDone(run)
+            return false
+        case .need(let fetch, let others):
+            run.isWaiting = true
+            for other in others { ask(other, run) {} }
+            ask(fetch, run) { run.isWaiting = false }
+            return true
+        case .item(.listing(let id)):
+            ask(.listing(directory: id), run) {}
+            return true
+        case .item(.target(let id)):
+            ask(.target(id), run) {}
+            return true
+        case .item(.blocks(let layout, let blocks)):
+            fetch(layout, blocks, run)
+            return true
+        }
+    }
+
+    private func isDue(_ run: Run) -> Bool {
+        let now = NIODeadline.now()
+        guard run.notBefore > now else { return true }
+        if !run.isWaiting {
+            run.isWaiting = true
+            later(run.notBefore - now) {
+                run.isWaiting = false
+                self.pump()
+            }
+        }
+        return false
+    }
+
+    private func ask(_ fetch: Fetch, _ run: Run, then: @escaping () -> Void) {
+        begin(run, Self.callBytes)
+        main.fetch(fetch) { status in
+            self.end(run, Self.callBytes, nil)
+            if let status { self.failed(run, fetch, status) } else { run.progress.items += 1 }
+            then()
+            self.ended(run)
+        }
+    }
+
+    private func fetch(_ layout: CacheLayout, _ blocks: Range<UInt64>, _ run: Run) {
+        let bytes = layout.bytes(of: blocks).count
+        let cost = bytes + Self.callBytes
+        begin(run, cost)
+        let started = NIODeadline.now()
+        reads.fetchAhead(layout, blocks) { fetched in
+            let time = NIODeadline.now() - started
+            self.end(run, cost, fetched.bytes > 0 ? time : nil)
+            run.progress.fetched += UInt64(fetched.bytes)
+            if let rate = run.rate, fetched.bytes > 0 {
+                let pause = Int64(Double(fetched.bytes) / Double(rate) * 1e9)
+                run.notBefore = max(run.notBefore, started) + .nanoseconds(pause)
+            }
+            if let failure = fetched.failure {
+                self.failed(run, nil, failure)
+            } else {
+                run.progress.items += 1
+                run.progress.bytes += UInt64(bytes)
+            }
+            self.ended(run)
+        }
+    }
+
+    private func begin(_ run: Run, _ cost: Int) {
+        run.underWay += 1
+        window.begin(cost)
+    }
+
+    private func end(_ run: Run, _ cost: Int, _ time: TimeAmount?) {
+        run.underWay -= 1
+        window.end(cost, after: time, at: .now())
+    }
+
+    private func failed(_ run: Run, _ fetch: Fetch?, _ status: NFS3.Status) {
+        run.progress.failures += 1
+        if !run.failed(fetch, status) {
+            run.isOver = true
+        } else if status == .jukebox {
+            run.notBefore = .now() + Self.pause
+        }
+    }
+
+    private func ended(_ run: Run) {
+        finishIfDone(run)
+        // A new turn of the loop: what is there already ends at once, and would pile up.
+        later(.zero) { self.pump() }
+    }
+
+    private func finishIfDone(_ run: Run) {
+        guard run.isOver, run.underWay == 0, let index = runs.firstIndex(where: { $0 === run })
+        else { return }
+        runs.remove(at: index)
+        run.ended(run.progress)
+    }
+
+    private func later(_ time: TimeAmount, _ work: @escaping () -> Void) {
+        let work = NIOLoopBound(work, eventLoop: loop)
+        loop.scheduleTask(in: time) { work.value() }
+    }
+}
