@@ -46,6 +46,7 @@ extension NFSService {
             let (session, id) = try resolve(handle)
             resolved = (session, id)
             guard limit >= Self.resultBytesMinimum else { throw Interrupt.status(.tooSmall) }
+            main.namesAhead?.lists(id, after: cookie)
             let header = NFS3.ListingHeader(
                 attributes: try session.attributes(of: id), cookieVerifier: Self.cookieVerifier)
             var used = 4 + header.encodedSize + NFS3.ListingEnd.encodedSize

@@ -136,6 +136,7 @@ final class NFSService {
                 if self.dropIfAbandoned(call) { return }
                 if let status { fail(status) } else { again(call) }
             }
+            main.namesAhead?.needed(fetch)
         case .wait:
             guard let session else {
                 fail(.serverFault)
@@ -234,6 +235,7 @@ final class NFSService {
             call, arguments.symlink, failure: { NFS3.PostOperationAttributes($0) },
             again: { call in self.readlink(call, arguments) }
         ) { session, id, _ throws(Interrupt) in
+            main.namesAhead?.readsLink(id)
             let target = try session.target(of: id)
             return NFS3.Readlink.Success(
                 attributes: try session.attributes(of: id), data: NFS3.Path(target))

@@ -22,7 +22,7 @@ public final class ImageStore {
     public var onEvent: (String) -> Void = { _ in }
 
     let writer: Writer
-    private let reader: RowReader
+    let reader: RowReader
     private let selectNode: RowStatement
     private let selectChild: RowStatement
     private let selectEntries: RowStatement
@@ -370,7 +370,7 @@ public final class ImageStore {
         return try selectLink.step() ? NodeID(row: selectLink.int(0)) : nil
     }
 
-    private func lastCookie(of directory: NodeID) throws(Interrupt) -> UInt64 {
+    func lastCookie(of directory: NodeID) throws(Interrupt) -> UInt64 {
         if let last = lastCookies[directory] { return last }
         selectLastCookie.bind(1, directory.row)
         defer { selectLastCookie.reset() }
