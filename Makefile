@@ -31,7 +31,7 @@ SOCKETS = ^(NFSClientTests|ROWProxyTests|ROWRemoteTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \
-    --skip MemoryTests --skip SelfMountTests
+    --skip MemoryTests --skip SelfMountTests --skip WideAreaTests/aLargeTree
 
 # All tests, with more rounds of the random ones, which look at ROWFS_LONG.
 test-long:

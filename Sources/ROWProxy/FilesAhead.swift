@@ -85,7 +85,7 @@ final class FilesAhead {
                 return .need(.listing(directory: id), with: walk.walk.listingsAhead(in: image))
             case .directory: continue
             case .object(let id, let attributes):
-                if attributes.type == .symbolicLink, !image.knowsTarget(of: id) {
+                if attributes.type == .symbolicLink, !image.has(.target(id)) {
                     return .item(.target(id))
                 }
                 guard attributes.type == .regular, attributes.size > 0,

@@ -75,6 +75,9 @@ final class ImageLoop {
             lostPaths += learned.lostPaths
         }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
+        if case .remote = kind {
+            main.namesAhead = try NamesAhead(image) { [unowned main] in main.fetch($0, then: $1) }
+        }
         let nfs = NFSService(
             sessions: sessions, main: main, counters: counters, replies: replies,
             budget: DirtyBudget(
@@ -434,14 +437,19 @@ final class ImageLoop {
         }
     }
 
-    private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void))
-    {
+    private func finishClosing(
+        _ failure: (any Error)?, _ then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
+        main.namesAhead?.close()
         if case .remote(let remote, _) = main.kind { remote.connection.close() }
-        for session in sessions.all { session.close() }
-        image.close()
-        then(failure)
+        // What main has just said may be on its way into the database.
+        image.commit { _ in
+            for session in self.sessions.all { session.close() }
+            self.image.close()
+            then(failure)
+        }
     }
 }
 

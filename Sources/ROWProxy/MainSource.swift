@@ -20,6 +20,8 @@ final class MainSource {
 
     let kind: Kind
     let image: ImageStore
+    /// Asks a remote main for more than clients do.
+    var namesAhead: NamesAhead?
     private let counters: Counters
     private let loop: any EventLoop
     private let pool: NIOThreadPool
@@ -67,7 +69,20 @@ final class MainSource {
             wake(fetch, error.status)
             return
         }
-        image.commit { self.wake(fetch, $0) }
+        image.commit { status in
+            self.wake(fetch, status)
+            if status == nil, case .listing(let directory) = fetch {
+                self.wakeLookups(in: directory)
+            }
+        }
+    }
+
+    /// A page of a listing may have what a LOOKUP is still under way for.
+    private func wakeLookups(in listed: NodeID) {
+        for fetch in waiting.keys {
+            guard case .lookup(listed, _) = fetch, image.has(fetch) else { continue }
+            wake(fetch, nil)
+        }
     }
 
     private func wake(_ fetch: Fetch, _ status: NFS3.Status?) {

@@ -47,6 +47,7 @@ extension NFSService {
             resolved = (session, id)
             recorder(of: session)?.listed(id)
             guard limit >= Self.resultBytesMinimum else { throw Interrupt.status(.tooSmall) }
+            main.namesAhead?.lists(id, after: cookie)
             let header = NFS3.ListingHeader(
                 attributes: try session.attributes(of: id), cookieVerifier: Self.cookieVerifier)
             var used = 4 + header.encodedSize + NFS3.ListingEnd.encodedSize

@@ -141,6 +141,7 @@ final class NFSService {
                 if self.dropIfAbandoned(call) { return }
                 if let status { fail(status) } else { again(call) }
             }
+            main.namesAhead?.needed(fetch)
         case .wait:
             guard let session else {
                 fail(.serverFault)
@@ -240,6 +241,7 @@ final class NFSService {
             call, arguments.symlink, failure: { NFS3.PostOperationAttributes($0) },
             again: { call in self.readlink(call, arguments) }
         ) { session, id, _ throws(Interrupt) in
+            main.namesAhead?.readsLink(id)
             let target = try session.target(of: id)
             recorder(of: session)?.readLink(id)
             return NFS3.Readlink.Success(

@@ -60,7 +60,7 @@ final class ProfileReplay {
             return nil
         case .link:
             rest.removeFirst()
-            return image.knowsTarget(of: id) ? nil : .item(.target(id))
+            return image.has(.target(id)) ? nil : .item(.target(id))
         case .read(let blocks):
             guard let attributes = image.attributes(of: id),
                 let layout = CacheLayout(id: id, attributes: attributes),

@@ -13,6 +13,11 @@ struct Serve: AsyncParsableCommand {
             which make everything durable first. A session that exists is continued. Where a \
             process serves the image already (same --state), the session is added to it, and goes \
             on here when that ends.
+
+            With --read-only it is a gateway: an image for other proxies, at a site whose main is \
+            far away. What one of them asked for the others get from here. Give the gateway's URL, \
+            nfs://GATEWAY:PORT/NAME?mountport=PORT, as their image, and --listen with a fixed port. \
+            Handles and file numbers stay the same when it is started again, so those proxies go on.
             """)
 
     @Argument(
@@ -28,6 +33,15 @@ struct Serve: AsyncParsableCommand {
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
 
+    @Flag(
+        help: ArgumentHelp(
+            "Refuse all changes: an image for other proxies.",
+            discussion: """
+                A session that has changes shows them, and must not get others while proxies use it: \
+                take a new name. Root of other machines needs --root keep to read everything.
+                """))
+    var readOnly = false
+
     @OptionGroup var shadow: ShadowOption
 
     @OptionGroup var cache: CacheOption
@@ -42,6 +56,7 @@ struct Serve: AsyncParsableCommand {
         var configuration = Proxy.Configuration(
             image: try .parse(image), session: session, state: state.directory)
         network.apply(to: &configuration)
+        configuration.isReadOnly = readOnly
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
         configuration.cacheSize = cache.size

@@ -8,10 +8,14 @@ import Testing
 @Suite struct TransportTests {
     /// Reads the large file over and over through a relay while `disturb` runs once per round.
     private func readsSurvive(
-        rounds: Int, _ disturb: (FaultyTransport) async throws -> Void
+        rounds: Int, roundTrip: Duration? = nil,
+        _ disturb: (FaultyTransport) async throws -> Void
     ) async throws -> RPCConnection.Statistics {
         let server = try await SimulatedNFSServer.start()
         let relay = try await FaultyTransport.start(target: server.port)
+        if let roundTrip {
+            try await relay.setLink(roundTrip: roundTrip, bitsPerSecond: 400_000_000)
+        }
         let client = try await server.client(port: relay.port)
         let large = try server.existing("large")
         for _ in 0..<rounds {
@@ -34,6 +38,27 @@ import Testing
     @Test func resetConnectionsAreMadeAgain() async throws {
         let statistics = try await readsSurvive(rounds: 20) { try await $0.reset() }
         #expect(statistics.reconnects >= 1)
+    }
+
+    @Test func connectionsOverALongLineAreMadeAgain() async throws {
+        var isAbrupt = false
+        let statistics = try await readsSurvive(rounds: 10, roundTrip: .milliseconds(10)) { relay in
+            // While replies are on their way.
+            try await Task.sleep(for: .milliseconds(12))
+            isAbrupt.toggle()
+            try await isAbrupt ? relay.reset() : relay.cut()
+        }
+        #expect(statistics.reconnects >= 1)
+    }
+
+    @Test func aLongLineThatStallsKeepsWhatIsOnItsWay() async throws {
+        let statistics = try await readsSurvive(rounds: 10, roundTrip: .milliseconds(10)) { relay in
+            try await Task.sleep(for: .milliseconds(12))
+            try await relay.stall()
+            try await Task.sleep(for: .milliseconds(5))
+            try await relay.resume()
+        }
+        #expect(statistics.reconnects == 0)
     }
 
     @Test func aStallIsWaitedFor() async throws {

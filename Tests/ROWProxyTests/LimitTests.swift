@@ -38,6 +38,8 @@ import XDR
     @Test func parkedCallsStopTheRecordsBehindThemUntilTheyAreAnswered() async throws {
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
+        // The listing would answer what waits for a LOOKUP.
+        main.inject(.refuse(.io), on: .readdirplus, times: .max)
         main.inject(.hold, on: .lookup, times: .max)
         let raw = try await served.raw()
         let count = 3 * RPCHandler.parkedCallsMaximum
@@ -78,6 +80,8 @@ import XDR
     @Test func callsWhoseClientLeavesAreForgotten() async throws {
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
+        // The listing would answer what waits for a LOOKUP.
+        main.inject(.refuse(.io), on: .readdirplus, times: .max)
         main.inject(.hold, on: .lookup, times: .max)
         let raw = try await served.raw()
         for index in 0..<100 {

@@ -26,13 +26,14 @@ import Testing
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main)
         let hello = try await served.handle("hello")
+        let unknown = try await served.handle("directory")
         // Connections end a moment after the listener: nothing is answered over them any more.
         main.setSilent(true)
         try await main.stop()
         let read = try await served.client.read(hello, offset: 0, count: 100).result
         #expect(read.status == .jukebox)
         #expect(
-            try await served.client.lookup(NFS3.Filename("other"), in: served.root).status
+            try await served.client.lookup(NFS3.Filename("file3"), in: unknown).status
                 == .jukebox)
         // What is known or the session's own goes on.
         #expect(try await served.client.getattr(hello).status == .ok)

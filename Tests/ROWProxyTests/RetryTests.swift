@@ -117,6 +117,8 @@ import XDR
     @Test func aRetryOverANewConnectionIsAnsweredThere() async throws {
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
+        // The listing would answer what waits for a LOOKUP.
+        main.inject(.refuse(.io), on: .readdirplus, times: .max)
         main.inject(.hold, on: .lookup)
         let call = create("new", in: served.root, xid: 1)
         let first = try await served.raw()
@@ -140,6 +142,8 @@ import XDR
     @Test func aCallThatHasNotBegunGoesWithItsConnection() async throws {
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }
+        // The listing would answer what waits for a LOOKUP.
+        main.inject(.refuse(.io), on: .readdirplus, times: .max)
         main.inject(.hold, on: .lookup)
         let raw = try await served.raw()
         raw.send(create("never", in: served.root, xid: 1))

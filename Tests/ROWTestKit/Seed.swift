@@ -13,6 +13,9 @@ public struct Seed: CustomStringConvertible, Sendable {
         value = given ?? UInt64.random(in: 0...UInt64.max)
     }
 
+    /// The same every time, for what is to be the same every time.
+    public init(_ value: UInt64) { self.value = value }
+
     public var description: String { "ROWFS_SEED=\(value)" }
 
     /// A generator at its first value.

@@ -22,7 +22,7 @@ public final class ImageStore {
     public var onEvent: (String) -> Void = { _ in }
 
     let writer: Writer
-    private let reader: RowReader
+    let reader: RowReader
     private let selectNode: RowStatement
     private let selectChild: RowStatement
     private let selectCookie: RowStatement
@@ -239,11 +239,6 @@ public final class ImageStore {
         return selectTarget.blob(0)
     }
 
-    /// Whether every entry of a directory is known.
-    public func isComplete(_ id: NodeID) -> Bool { (try? record(of: id))?.isComplete == true }
-
-    public func knowsTarget(of id: NodeID) -> Bool { ((try? target(of: id)) ?? nil) != nil }
-
     /// Main's handle of a node at one replica, if it is known.
     public func handle(of id: NodeID, replica: Int) -> NFS3.FileHandle? {
         selectHandle.bind(1, id.row)
@@ -393,7 +388,7 @@ public final class ImageStore {
         return try selectLink.step() ? NodeID(row: selectLink.int(0)) : nil
     }
 
-    private func lastCookie(of directory: NodeID) throws(Interrupt) -> UInt64 {
+    func lastCookie(of directory: NodeID) throws(Interrupt) -> UInt64 {
         if let last = lastCookies[directory] { return last }
         selectLastCookie.bind(1, directory.row)
         defer { selectLastCookie.reset() }

@@ -1,0 +1,239 @@
+import Foundation
+import ROWTestKit
+import Synchronization
+import Testing
+
+extension Integration {
+    /// A main far away: what the kernel's client does on it directly, through a proxy that knows nothing
+    /// yet, and through one that has been started again since. Calls at main are what is asserted; times are
+    /// printed, and asserted only in the long form, where they are long.
+    @Suite struct WideAreaTests {
+        private static let listing = [
+            "find": "/usr/bin/find . | wc -l", "ls": "/usr/bin/ls -lR | wc -c",
+        ]
+        private static let reading = ["tar": "/usr/bin/tar c . | wc -c"]
+
+        @Test func aTreeFarAwayIsListedWithFewCallsAndThenWithNone() async throws {
+            try await measure(Self.listing, files: 150, milliseconds: 23).expectFewCalls()
+        }
+
+        @Test func aTreeFarAwayIsReadWithFewCallsAndThenWithNone() async throws {
+            try await measure(Self.reading, files: 150, milliseconds: 23).expectFewCalls()
+        }
+
+        /// Minutes of waiting for the line: `make test-long` runs this one and the next.
+        @Test(arguments: [23, 68])
+        func aLargeTreeFarAwayIsListedWithFewCallsAndThenWithNone(milliseconds: Int) async throws {
+            try await measure(Self.listing, files: 2000, milliseconds: milliseconds)
+                .expectFewCalls()
+        }
+
+        @Test(arguments: [23, 68])
+        func aLargeTreeFarAwayIsReadManyTimesFaster(milliseconds: Int) async throws {
+            let runs = try await measure(Self.reading, files: 2000, milliseconds: milliseconds)
+            runs.expectFewCalls()
+            if milliseconds == 68 {
+                #expect(try runs.ratio("tar", "direct", to: "cold") >= 5)
+                #expect(try runs.ratio("tar", "direct", to: "warm") >= 50)
+            }
+        }
+
+        /// Runs each command in the three ways; prints and returns what came of it.
+        private func measure(
+            _ commands: [String: String], files: Int, milliseconds: Int
+        ) async throws -> Runs {
+            let folder = try TemporaryDirectory()
+            let tree = try WideAreaTree(at: try folder.directory("image"), files: files)
+            let main = try await Ganesha.start(directory: tree.path)
+            let line = try await FaultyTransport.start(target: main.export.port)
+            try await line.setLink(
+                roundTrip: .milliseconds(milliseconds), bitsPerSecond: 500_000_000)
+            // Mounting goes past the line: it is not what is measured.
+            let far = NFSExport(
+                port: line.port, mountPort: main.export.mountPort, path: main.export.path)
+            let gateway = Gateway(main: far, folder: folder)
+            let result = try await Guest(limit: .seconds(1100)).run(
+                Self.script(far, commands), programs: ["find", "ls", "tar"],
+                hostCommands: [
+                    "cold": { _ in try await gateway.start() },
+                    "warm": { _ in try await gateway.restart() },
+                    "calls": { _ in try await gateway.calls() },
+                ])
+            #expect(result.exitCode == 0, "\(result)")
+            try await gateway.stop()
+            try await line.stop()
+            try await main.stop()
+            let runs = try Runs(result.output)
+            print("\(files) files, round trip \(milliseconds) ms:\n\(runs)")
+            for command in runs.commands {
+                let printed = try Runs.ways.map { try runs[command, $0].output }
+                #expect(Set(printed).count == 1, "\(command): \(printed)")
+                if command == "find" { #expect(printed.first == "\(tree.objects)") }
+            }
+            return runs
+        }
+
+        /// Prints a line for each run: command, way, hundredths of a second, what it printed, calls at main.
+        private static func script(
+            _ far: NFSExport, _ commands: [String: String]
+        ) -> String {
+            """
+            # Calls of all programs on the transport, those for access control lists among them.
+            sent() { awk '$1 == "device" { here = ($5 == "/mnt") } here && $1 == "xprt:" { print $8 }' \
+                /proc/self/mountstats; }
+            now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
+            # measure COMMAND WAY EXPORT PORT MOUNTPORT LINE; the mount is a new one.
+            measure() {
+                nfs_mount "$3" "$4" "$5" /mnt || fail "no mount"
+                began=$(now)
+                printed=$(cd /mnt && eval "$6") || fail "$1 $2"
+                ended=$(now)
+                if [ "$2" = direct ]; then
+                    calls="SENT $(sent) $(rpc_counts /mnt | tr '\\n' ' ')"
+                else
+                    calls=$(host calls) || fail "$calls"
+                fi
+                umount /mnt || fail "no unmount"
+                echo "run $1 $2 $((ended - began)) ${printed:-none} $calls"
+            }
+            three_ways() {
+                measure "$1" direct \(far.mountWords) "$2"
+                proxy=$(host cold) || fail "$proxy"
+                measure "$1" cold $proxy "$2"
+                proxy=$(host warm) || fail "$proxy"
+                measure "$1" warm $proxy "$2"
+            }
+            \(commands.sorted { $0.key < $1.key }.map { "three_ways \($0.key) '\($0.value)'" }
+                .joined(separator: "\n"))
+            """
+        }
+    }
+}
+
+/// A proxy on this side of the line: a new one for each command.
+private final class Gateway: Sendable {
+    private let main: NFSExport
+    private let folder: TemporaryDirectory
+    private let running = Mutex<(proxy: RowctlProcess, state: String)?>(nil)
+
+    init(main: NFSExport, folder: TemporaryDirectory) {
+        self.main = main
+        self.folder = folder
+    }
+
+    private var current: (proxy: RowctlProcess, state: String) {
+        get throws {
+            guard let running = running.withLock({ $0 }) else { throw NoProxy() }
+            return running
+        }
+    }
+
+    private struct NoProxy: Error {}
+
+    /// Starts one that knows nothing; the words to mount it by.
+    func start() async throws -> String {
+        try await stop()
+        let state = try folder.directory("state-\(UInt64.random(in: 0...UInt64.max))")
+        let proxy = try await RowctlProcess.start([
+            "serve", main.url, "--session", "far", "--state", state,
+        ])
+        running.withLock { $0 = (proxy, state) }
+        return proxy.export.mountWords
+    }
+
+    /// Starts it again: it knows what is on its disk, and counts from zero.
+    func restart() async throws -> String {
+        let (proxy, _) = try current
+        try await proxy.terminate()
+        try await proxy.restart()
+        return proxy.export.mountWords
+    }
+
+    /// Calls that it made to main, as `rpc_counts` prints them.
+    func calls() async throws -> String {
+        let status = try await SessionStatus.read(session: "far", state: try current.state)
+        return status.calls.main.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+            .joined(separator: " ")
+    }
+
+    func stop() async throws {
+        try await running.withLock { $0 }?.proxy.terminate()
+        running.withLock { $0 = nil }
+    }
+}
+
+/// What a guest measured.
+private struct Runs: CustomStringConvertible {
+    static let ways = ["direct", "cold", "warm"]
+
+    struct Run {
+        let seconds: Double
+        let output: String
+        let calls: [String: Int]
+
+        /// Of a mount, what went through its transport.
+        var total: Int { calls["SENT"] ?? calls.values.reduce(0, +) }
+    }
+
+    struct Missing: Error {
+        let run: String
+    }
+
+    private var runs: [String: Run] = [:]
+
+    init(_ text: String) throws {
+        for line in text.split(separator: "\n") where line.hasPrefix("run ") {
+            let words = line.split(separator: " ").map(String.init)
+            guard words.count >= 5, let time = Double(words[3]) else { throw Missing(run: text) }
+            var calls: [String: Int] = [:]
+            for index in stride(from: 5, to: words.count - 1, by: 2) {
+                calls[words[index]] = Int(words[index + 1])
+            }
+            runs["\(words[1]) \(words[2])"] = Run(
+                seconds: time / 100, output: words[4], calls: calls)
+        }
+    }
+
+    subscript(command: String, way: String) -> Run {
+        get throws {
+            guard let run = runs["\(command) \(way)"] else {
+                throw Missing(run: "\(command) \(way)")
+            }
+            return run
+        }
+    }
+
+    func ratio(_ command: String, _ way: String, to other: String) throws -> Double {
+        // The guest's clock has hundredths.
+        try self[command, way].seconds / max(self[command, other].seconds, 0.01)
+    }
+
+    var commands: [String] { Set(runs.keys.map { String($0.prefix { $0 != " " }) }).sorted() }
+
+    /// Half of the client's own calls at most while nothing is known, none afterwards.
+    func expectFewCalls() {
+        for command in commands {
+            guard let direct = runs["\(command) direct"], let cold = runs["\(command) cold"],
+                let warm = runs["\(command) warm"]
+            else {
+                Issue.record("\(command) was not run in all ways")
+                continue
+            }
+            #expect(
+                cold.total * 2 <= direct.total, "\(command): \(cold.calls), \(direct.calls)")
+            let names = warm.calls.filter { $0.key != "READ" }
+            #expect(names.isEmpty, "\(command) asked main again: \(names)")
+            #expect(warm.calls["READ", default: 0] == 0, "\(command) read from main again")
+        }
+    }
+
+    var description: String {
+        runs.keys.sorted().map { name in
+            guard let run = runs[name] else { return name }
+            let words = name.split(separator: " ").map(String.init)
+            let ratio = try? self.ratio(words[0], "direct", to: words[1])
+            let times = ratio.map { String(format: "%.1f", $0) } ?? "?"
+            return "  \(name): \(run.seconds) s, \(times) x direct, \(run.total) calls \(run.calls)"
+        }.joined(separator: "\n")
+    }
+}
