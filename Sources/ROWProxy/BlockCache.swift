@@ -487,6 +487,25 @@ final class BlockCache {
             evictedBlocks: evictedBlocks, damaged: damagedCount)
     }
 
+    /// Finds the first block from `start` on that is kept, as far as the table knows.
+    func firstKept(
+        _ layout: CacheLayout, from start: UInt64, then: @escaping (UInt64?) -> Void
+    ) {
+        guard start < layout.blockCount else { return then(nil) }
+        let entry = entry(layout)
+        learnIfUnknown(entry, start) {
+            let page = start / CachedBlocks.pageBlocks
+            let end = min((page + 1) * CachedBlocks.pageBlocks, layout.blockCount)
+            if let kept = entry.blocks.firstPresent(from: start, limit: end) {
+                then(kept)
+            } else {
+                self.loop.assumeIsolated().execute {
+                    self.firstKept(layout, from: end, then: then)
+                }
+            }
+        }
+    }
+
     /// Gives up all blocks of a file.
     func drop(_ id: NodeID, then: @escaping () -> Void) {
         guard let layout = layout(of: id) else { return then() }

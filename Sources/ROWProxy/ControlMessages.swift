@@ -5,6 +5,8 @@ enum ControlRequest: Codable, Sendable {
     case join(Proxy.SessionOptions, Proxy.SharedSettings)
     /// Something is done to a session while it is served.
     case change(session: String, SessionChange)
+    /// Something is done to what is kept of the image, until the connection that asked ends.
+    case task(ImageTask)
 }
 
 /// What is done to a session as a whole.
@@ -15,12 +17,13 @@ enum SessionChange: Codable, Sendable {
     case clone(name: String, tag: String?)
 }
 
-/// What it answers: one line each. When a session that joined could not be made durable at its end, one
+/// What it answers: one line each, to a task lines of reports before it. When a session that joined could not be made durable at its end, one
 /// line more says so.
 enum ControlAnswer: Codable, Sendable {
     case status(SessionStatus)
     case joined(Joined)
     case done
+    case report(ImageReport)
     /// The session is not served here.
     case notServed
     /// What was asked cannot be done, or was not: why, and what to do.

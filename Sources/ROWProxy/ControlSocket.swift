@@ -42,7 +42,8 @@ enum ControlSocket {
     /// - Returns: nil when nobody does.
     /// - Parameter patience: seconds in which it must answer.
     static func ask(
-        _ request: ControlRequest, imageDirectory: FilePath, patience: Int = 10
+        _ request: ControlRequest, imageDirectory: FilePath, patience: Int = 10,
+        onReport: (ImageReport) -> Void = { _ in }
     ) throws -> ControlAnswer? {
         guard let opened = try? OpenedDirectory(imageDirectory) else { return nil }
         let descriptor = socket(
@@ -70,7 +71,14 @@ enum ControlSocket {
         }
         var answer = Data()
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        while answer.last != UInt8(ascii: "\n") {
+        while true {
+            while let end = answer.firstIndex(of: UInt8(ascii: "\n")) {
+                let line = try JSONDecoder().decode(
+                    ControlAnswer.self, from: answer[answer.startIndex...end])
+                guard case .report(let report) = line else { return line }
+                onReport(report)
+                answer = Data(answer[(end + 1)...])
+            }
             let count = recv(descriptor, &buffer, buffer.count, 0)
             // It ended while it was asked.
             if count == 0 { return nil }
@@ -80,7 +88,6 @@ enum ControlSocket {
             }
             answer.append(contentsOf: buffer[0..<count])
         }
-        return try JSONDecoder().decode(ControlAnswer.self, from: answer)
     }
 
     /// A directory held open, so that a path to a socket in it is short however deep it lies (a
@@ -141,6 +148,7 @@ private final class ControlHandler: ChannelInboundHandler {
     private var request = ByteBuffer()
     private var isAnswered = false
     private var guest: ServedSession?
+    private var task: ImageTaskRun?
     private static let requestBytesMaximum = 16_384
 
     init(imageLoop: ImageLoop, _ answerer: ControlAnswerer) {
@@ -172,6 +180,7 @@ private final class ControlHandler: ChannelInboundHandler {
             }
             answer(.status(imageLoop.status(of: session)), on: channel)
         case .join(let options, let wanted): join(options, wanted, on: channel)
+        case .task(let task): carryOut(task, on: channel)
         case .change(let name, let change):
             guard let session = imageLoop.sessions[name] else {
                 answer(.notServed, on: channel)
@@ -181,6 +190,22 @@ private final class ControlHandler: ChannelInboundHandler {
                 self.answer(error.map { .refused($0.message) } ?? .done, on: channel)
             }
         }
+    }
+
+    private func carryOut(_ task: ImageTask, on channel: any Channel) {
+        let run = ImageTaskRun(
+            main: imageLoop.main, loop: channel.eventLoop,
+            report: { self.answer(.report($0), on: channel) },
+            then: { error in
+                self.task = nil
+                self.answer(error.map { .refused($0.message) } ?? .done, on: channel)
+            })
+        guard let run else {
+            answer(.refused(Proxy.nothingKept), on: channel)
+            return
+        }
+        self.task = run
+        run.start(task)
     }
 
     private func join(
@@ -219,6 +244,7 @@ private final class ControlHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        task?.cancel()
         leave(context.channel)
         context.fireChannelInactive()
     }

@@ -64,6 +64,7 @@ final class ImageLoop {
                     directory: CacheDirectory(image: state.image(source)),
                     limit: configuration.cacheSize.bytes, image: image, loop: loop, pool: pool,
                     onEvent: { events.add($0) })
+                cache.index.pinned = try image.pinned()
                 reads = CachedReads(cache: cache, remote: remote, counters: counters)
             }
             kind = .remote(remote, reads: reads)

@@ -36,6 +36,7 @@ final class Prefetcher {
         fileprivate let next: () -> Next
         /// Main cannot do something: whether to go on without it.
         fileprivate let failed: (Fetch?, NFS3.Status) -> Bool
+        fileprivate let progressed: (Progress) -> Void
         fileprivate let ended: (Progress) -> Void
         fileprivate var underWay = 0
         fileprivate var isWaiting = false
@@ -47,11 +48,14 @@ final class Prefetcher {
 
         init(
             rate: UInt64? = nil, next: @escaping () -> Next,
-            failed: @escaping (Fetch?, NFS3.Status) -> Bool, ended: @escaping (Progress) -> Void = { _ in }
+            failed: @escaping (Fetch?, NFS3.Status) -> Bool,
+            progressed: @escaping (Progress) -> Void = { _ in },
+            ended: @escaping (Progress) -> Void = { _ in }
         ) {
             self.rate = rate
             self.next = next
             self.failed = failed
+            self.progressed = progressed
             self.ended = ended
         }
     }
@@ -198,6 +202,7 @@ final class Prefetcher {
     }
 
     private func ended(_ run: Run) {
+        run.progressed(run.progress)
         finishIfDone(run)
         // A new turn of the loop: what is there already ends at once, and would pile up.
         later(.zero) { self.pump() }

@@ -166,7 +166,7 @@ public final class Proxy: Sendable {
             + "\(host):/\(session) DIR"
     }
 
-    private static func open(
+    static func open(
         _ configuration: Configuration, on loop: any EventLoop
     ) async throws -> OpenedMain {
         switch configuration.image {
@@ -266,7 +266,7 @@ public final class Proxy: Sendable {
         if let failure { throw failure }
     }
 
-    private static func close(_ imageLoop: ImageLoop) -> EventLoopFuture<Void> {
+    static func close(_ imageLoop: ImageLoop) -> EventLoopFuture<Void> {
         let promise = imageLoop.loop.makePromise(of: Void.self)
         imageLoop.close { error in
             if let error { promise.fail(error) } else { promise.succeed() }

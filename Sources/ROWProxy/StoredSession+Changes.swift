@@ -54,7 +54,8 @@ extension StateDirectory {
         case .done: return
         case .refused(let message): throw StateError(.io, message)
         case .notServed, nil: try offline(directory)
-        case .status, .joined: throw StateError(.io, "an answer to another question")
+        case .status, .joined, .report:
+            throw StateError(.io, "an answer to another question")
         }
     }
 }

@@ -18,7 +18,7 @@ struct Rowctl: AsyncParsableCommand {
         subcommands: [
             MountVerb.self, Unmount.self, Serve.self, Export.self, List.self, StatSession.self,
             Diff.self, Snapshot.self, Snapshots.self, Rollback.self, Clone.self, Commit.self,
-            Check.self,
+            Check.self, Prefetch.self, Cache.self,
             Remove.self,
         ])
 }

@@ -30,6 +30,14 @@ public struct CachedBlocks {
         return present.contains(block) ? .unchecked : .absent
     }
 
+    /// The first block from `start` on that is in the file, as far as is known.
+    public func firstPresent(from start: UInt64, limit: UInt64) -> UInt64? {
+        guard start < limit else { return nil }
+        let run = present.run(at: start, limit: limit)
+        if run.isPresent { return start }
+        return run.end < limit ? run.end : nil
+    }
+
     public func areChecked(_ blocks: Range<UInt64>) -> Bool {
         let run = checked.run(at: blocks.lowerBound, limit: blocks.upperBound)
         return run.isPresent && run.end == blocks.upperBound

@@ -29,6 +29,10 @@ enum ImageSchema {
                         PRIMARY KEY (node, replica)) WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("3") { db in
+            // Files whose blocks are not given up for those of others.
+            try db.execute(sql: "CREATE TABLE pin (node INTEGER PRIMARY KEY)")
+        }
         return migrator
     }
 }

@@ -75,6 +75,7 @@ public final class ImageStore {
         case handle(NodeID, replica: Int, NFS3.FileHandle)
         case complete(NodeID)
         case target(NodeID, [UInt8])
+        case pin(NodeID, Bool)
     }
 
     /// Opens or makes `<directory>/image.sqlite`.
@@ -315,6 +316,22 @@ public final class ImageStore {
         batch.rows.append(.handle(id, replica: replica, handle))
     }
 
+    /// Remembers that a file's blocks are not to be given up for those of others, or may be again.
+    public func setPinned(_ id: NodeID, _ isPinned: Bool) { batch.rows.append(.pin(id, isPinned)) }
+
+    /// The files that ``setPinned(_:_:)`` was called for.
+    public func pinned() throws(StateError) -> Set<NodeID> {
+        let select = try reader.prepare("SELECT node FROM pin")
+        var ids: Set<NodeID> = []
+        do throws(Interrupt) {
+            while try select.step() { ids.insert(NodeID(row: select.int(0))) }
+        } catch {
+            throw StateError(.unreadable, "cannot read what is pinned of the image: \(error)")
+        }
+        select.reset()
+        return ids
+    }
+
     private func feedEntry(
         _ directory: NodeID, _ name: [UInt8], _ entry: MainEntry, replica: Int
     ) throws(Interrupt) {
@@ -496,6 +513,8 @@ public final class ImageStore {
                 [id.row, Int64(replica), Data(handle.array)])
         case .complete(let id):
             try run("UPDATE node SET complete = 1 WHERE id = ?", [id.row])
+        case .pin(let id, true): try run("INSERT OR IGNORE INTO pin (node) VALUES (?)", [id.row])
+        case .pin(let id, false): try run("DELETE FROM pin WHERE node = ?", [id.row])
         case .target(let id, let text):
             try run("UPDATE node SET target = ? WHERE id = ?", [Data(text), id.row])
         }
