@@ -405,14 +405,23 @@ final class ImageLoop {
         }
     }
 
-    private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void))
-    {
+    private func finishClosing(
+        _ failure: (any Error)?, _ then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
         if case .remote(let remote, _) = main.kind { remote.connection.close() }
         for session in sessions.all { session.close() }
-        image.close()
-        then(failure)
+        let image = image
+        // With the image's lock goes the right to change cache files.
+        guard let cache = main.cache else {
+            image.close()
+            return then(failure)
+        }
+        cache.close {
+            image.close()
+            then(failure)
+        }
     }
 }
 
