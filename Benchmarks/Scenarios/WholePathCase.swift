@@ -57,6 +57,13 @@ struct WholePathCase: Sendable {
         routes.flatMap { route in
             transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
         } + [
+            // To be compared with the shadow's.
+            WholePathCase(
+                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                goal: .atLeast(1)),
+            WholePathCase(
+                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isRandom: true),
             // Nothing adjoins here: each is a READ of main.
             WholePathCase(
                 route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
