@@ -67,7 +67,7 @@ struct WholePathCase: Sendable {
             // Nothing adjoins here: each is a READ of main.
             WholePathCase(
                 route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-                isRandom: true)
+                isRandom: true),
         ]
 
     /// WRITEs go to the shadow whatever the image is.

@@ -29,7 +29,7 @@ extension BlockCache {
         fileprivate(set) var blocksDone = 0
 
         /// More than this waits for the disk: what comes then is passed on and not kept.
-        fileprivate static let memoryBytesMaximum = 32 << 20
+        fileprivate static let memoryBytesMaximum = 16 << 20
         /// Few, so that those who read from the disk need not wait for all that is to be written.
         fileprivate static let countMaximum = 8
 

@@ -15,8 +15,9 @@ final class CachedReads {
     private var flights = BlockFlights()
     private var ahead = ReadAhead()
 
-    /// Blocks under way at which nothing is fetched ahead any more: 32 MiB.
-    private static let flightsMaximum = 512
+    /// Blocks under way, or on their way to the disk, at which nothing is fetched ahead any more: less
+    /// than what waits for the disk at most, so that what is fetched ahead is kept.
+    private static let flightsMaximum = 192
 
     init(cache: BlockCache, remote: RemoteImage, counters: Counters) {
         self.cache = cache

@@ -174,43 +174,5 @@ extension Integration {
             try await proxy.terminate()
             try await main.stop()
         }
-
-        @Test func memoryStaysSmallWhenALargeFileIsRead() async throws {
-            let folder = try TemporaryDirectory()
-            let size = isLongRun ? 10 << 30 : 1 << 30
-            let path = try folder.directory("image") + "/large"
-            let sparse = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-            try #require(sparse >= 0 && ftruncate(sparse, size) == 0)
-            close(sparse)
-            let main = try await Ganesha.start(directory: folder.path("image"))
-            let proxy = try await RowctlProcess.start([
-                "serve", main.export.url, "--session", "large", "--state",
-                try folder.directory("state"), "--cache-size", "4G",
-            ])
-            let client = try await NFSClient.connect(NFSURL(proxy.export.url))
-            let idle = try ProcessMemory.residentBytes(of: proxy.processID)
-            let file = try await client.object("large", in: client.rootHandle)
-            var most = 0
-            for start in stride(from: 0, to: size, by: 8 << 20) {
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for part in 0..<8 {
-                        group.addTask {
-                            let (result, data) = try await client.read(
-                                file, offset: UInt64(start + part << 20), count: 1 << 20)
-                            #expect(result.status == .ok && data.readableBytes == 1 << 20)
-                        }
-                    }
-                    try await group.waitForAll()
-                }
-                most = max(most, try ProcessMemory.residentBytes(of: proxy.processID))
-            }
-            print(
-                "rowctl's memory, MiB: idle \(idle >> 20), at most \(most >> 20) while",
-                "\(size >> 30) GiB were read")
-            #expect(most - idle < 96 << 20)
-            await client.close()
-            try await proxy.terminate()
-            try await main.stop()
-        }
     }
 }

@@ -60,8 +60,10 @@ final class CacheBench: Sendable {
         // A comparison by element takes long in a debug build.
         let isRight = data.withUnsafeReadableBytes { read in
             expected.withUnsafeBytes { expected in
-                read.count == expected.count
-                    && memcmp(read.baseAddress, expected.baseAddress, read.count) == 0
+                guard let one = read.baseAddress, let other = expected.baseAddress else {
+                    return read.count == expected.count
+                }
+                return read.count == expected.count && memcmp(one, other, read.count) == 0
             }
         }
         #expect(isRight, "\(name) \(range) \(seed)")
