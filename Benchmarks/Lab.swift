@@ -34,13 +34,25 @@ final class Lab {
         } else {
             writable = nil
         }
-        for route in Set(cases.map(\.route)) {
-            proxies[route] = try await RowctlProcess.start([
-                "serve", route == .directory ? image : main.export.url, "--session", "bench",
-                "--state", folder.path(route.rawValue),
-            ])
-        }
+        for route in Set(cases.map(\.route)) { proxies[route] = try await start(route) }
         if let proxy = proxies[.shadow] { try await overwrite(on: Self.server(proxy)) }
+    }
+
+    private func start(_ route: WholePathCase.Route) async throws -> RowctlProcess {
+        try await RowctlProcess.start(
+            [
+                "serve", route == .directory ? folder.path("image") : main.export.url, "--session",
+                "bench", "--state", folder.path(route.rawValue),
+            ] + (route == .passThrough ? ["--cache-size", "0"] : []))
+    }
+
+    /// Serves the image as if for the first time.
+    private func startCold() async throws -> RowctlProcess {
+        try await proxies[.cold]?.terminate()
+        try FileManager.default.removeItem(atPath: folder.path(WholePathCase.Route.cold.rawValue))
+        let proxy = try await start(.cold)
+        proxies[.cold] = proxy
+        return proxy
     }
 
     func stop() async throws {
@@ -63,13 +75,19 @@ final class Lab {
             ),
         ]
         for side in sides { try await warmUp(side.server, side.load) }
+        let fileCalls = (item.isLarge ? Self.largeFileBytes : fileBytes) / item.sizeBytes
         var results: [[Load.Result]] = [[], []]
         for _ in 0..<rounds {
             for (index, side) in sides.enumerated() {
                 var load = side.load
                 // Comparing takes time that the driver does not have: that was the warm-up's.
                 if load.operation == .read { load.localCopy = nil }
-                results[index].append(try await load.run(on: side.server, seconds: seconds))
+                if item.route == .cold {
+                    let server = index == 0 ? Self.server(try await startCold()) : side.server
+                    results[index].append(try await load.run(on: server, calls: fileCalls))
+                } else {
+                    results[index].append(try await load.run(on: side.server, seconds: seconds))
+                }
             }
         }
         return Report.Comparison(

@@ -2,8 +2,12 @@
 struct WholePathCase: Sendable {
     /// What is between the client and the data.
     enum Route: String, Sendable {
-        /// A file that the session has not changed: every READ goes to main and back.
+        /// A file that the session has not changed, without a cache: every READ goes to main and back.
         case passThrough = "pass-through"
+        /// The same with all of the file in the cache.
+        case cached
+        /// The same with nothing in the cache: the file is read once, from its beginning to its end.
+        case cold
         /// The image is a directory of this machine.
         case directory
         /// A file that the session has overwritten: main is not asked.
@@ -41,17 +45,29 @@ struct WholePathCase: Sendable {
     private static let acceptance = [
         WholePathCase(
             route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-            isLarge: true, goal: .atLeast(0.6))
+            isLarge: true, goal: .atLeast(0.6)),
+        WholePathCase(
+            route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true,
+            goal: .atLeast(1)),
+        WholePathCase(
+            route: .cold, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true),
     ]
 
     private static let reads =
         routes.flatMap { route in
             transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
         } + [
+            // To be compared with the shadow's.
+            WholePathCase(
+                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                goal: .atLeast(1)),
+            WholePathCase(
+                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isRandom: true),
             // Nothing adjoins here: each is a READ of main.
             WholePathCase(
                 route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-                isRandom: true)
+                isRandom: true),
         ]
 
     /// WRITEs go to the shadow whatever the image is.

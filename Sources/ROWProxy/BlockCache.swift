@@ -10,66 +10,29 @@ import SystemPackage
 ///
 /// Loop-confined. Disk is touched on the thread pool, but for reads of the page cache.
 final class BlockCache {
-    /// One cache file that is in use, and the jobs that are to be done to it, in order: those that read
-    /// or write blocks at the same time, those that make or remove the file or give blocks up alone.
-    final class Entry {
-        let layout: CacheLayout
-        var file: CacheFile?
-        var blocks = CachedBlocks()
-        var lastUse: UInt64 = 0
-        fileprivate var queue: [Job] = []
-        fileprivate var running = 0
-        fileprivate var runsAlone = false
-
-        init(_ layout: CacheLayout) { self.layout = layout }
-
-        fileprivate var isIdle: Bool { running == 0 && queue.isEmpty }
-    }
-
-    fileprivate struct Job {
-        /// Asked when its turn has come.
-        let isAlone: () -> Bool
-        let begin: () -> Void
-    }
-
     let directory: CacheDirectory
     /// Bytes of storage.
-    private(set) var limit: UInt64
+    var limit: UInt64
     let image: ImageStore
-    var index = CacheIndex()
-    /// Blocks that were found not to be what was written, and files that were cut short.
-    private var damagedCount = 0
-    private var filledBlocks = 0
-    private var evictedBlocks = 0
+    let loop: any EventLoop
     let onEvent: (String) -> Void
-    private let loop: any EventLoop
-    private let pool: NIOThreadPool
-    private var entries: [NodeID: Entry] = [:]
-    private var useNumber: UInt64 = 0
+    var index = CacheIndex()
+    /// What waits to be written, and whose turn it is to be given up.
+    var filling = Filling()
+    var eviction = Eviction()
     /// What was there at the start is in the index.
     private(set) var isScanned = false
     private var scanWaiters: [() -> Void] = []
-    /// Fills that wait for room, and the bytes of those and of the ones on the pool.
-    private var queuedFills: [Fill] = []
-    private var queuedBytes: UInt64 = 0
-    private var fillingBytes: UInt64 = 0
-    private var isEvicting = false
-    /// Where the sweep of the file under the clock's hand goes on.
-    private var sweep: (id: NodeID, block: UInt64)?
-    private var isFailing = false
-
-    private struct Fill {
-        let entry: Entry
-        let block: UInt64
-        let data: ByteBuffer
-        let done: () -> Void
-        var bytes: UInt64 { CacheLayout.blockBytes }
-    }
+    private let pool: NIOThreadPool
+    private var entries: [NodeID: CacheEntry] = [:]
+    private var useNumber: UInt64 = 0
+    /// Blocks that were found not to be what was written, and files that were cut short.
+    private var damagedCount = 0
+    /// On the pool.
+    private var jobsRunning = 0
+    private var whenClosed: (() -> Void)?
 
     private static let entriesMaximum = 256
-    /// More than this waits for the disk: what comes then is passed on and not kept.
-    private static let queuedBytesMaximum: UInt64 = 32 << 20
-    private static let victimsAtOnce = 64
 
     init(
         directory: CacheDirectory, limit: UInt64, image: ImageStore, loop: any EventLoop,
@@ -89,13 +52,22 @@ final class BlockCache {
             let waiters = self.scanWaiters
             self.scanWaiters = []
             for waiter in waiters { waiter() }
-            self.startFills()
+            self.proceed()
         }
     }
 
     /// Calls back when all that was there at the start is known.
     func whenScanned(_ then: @escaping () -> Void) {
         if isScanned { then() } else { scanWaiters.append(then) }
+    }
+
+    /// Ends it. `then` is called when nothing more is done to the files, which may be another process's
+    /// from then on; what else was to be called back never is.
+    func close(then: @escaping () -> Void) {
+        if jobsRunning == 0 { then() }
+        whenClosed = jobsRunning == 0 ? {} : then
+        entries = [:]
+        filling = Filling()
     }
 
     // MARK: Entries
@@ -108,14 +80,16 @@ final class BlockCache {
         return CacheLayout(id: id, attributes: attributes)
     }
 
-    private func entry(_ layout: CacheLayout) -> Entry {
+    func entry(_ layout: CacheLayout) -> CacheEntry {
         useNumber += 1
         if let entry = entries[layout.id] {
             entry.lastUse = useNumber
             return entry
         }
         if entries.count >= Self.entriesMaximum { closeOldest() }
-        let entry = Entry(layout)
+        // Most of main was never fetched: that is known without a look at the disk.
+        let isMissing = isScanned && !index.contains(layout.id)
+        let entry = CacheEntry(layout, blocks: CachedBlocks(isEmpty: isMissing))
         entry.lastUse = useNumber
         entries[layout.id] = entry
         return entry
@@ -127,69 +101,80 @@ final class BlockCache {
     }
 
     /// Does something to a file on the pool when its turn has come.
+    /// - Parameter isUrgent: before all that waits.
     /// - Parameter isAlone: whether nothing else may be done to it meanwhile.
     /// - Parameter prepare: called when it begins; what it returns is done on the pool.
-    private func schedule<Result: Sendable>(
-        _ entry: Entry, isAlone: @escaping () -> Bool,
+    func schedule<Result: Sendable>(
+        _ entry: CacheEntry, isUrgent: Bool = false, isAlone: @escaping () -> Bool,
         _ prepare: @escaping () -> @Sendable () -> Result, then: @escaping (Result) -> Void
     ) {
-        let job = Job(isAlone: isAlone) {
+        let job = CacheEntry.Job(isAlone: isAlone) {
             self.run(prepare()) { result in
-                entry.running -= 1
-                entry.runsAlone = false
+                entry.ended()
                 then(result)
-                self.beginJobs(of: entry)
+                entry.beginJobs()
             }
         }
-        entry.queue.append(job)
-        beginJobs(of: entry)
+        entry.add(job, isUrgent: isUrgent)
     }
 
-    private func beginJobs(of entry: Entry) {
-        while let job = entry.queue.first, !entry.runsAlone {
-            let isAlone = job.isAlone()
-            if isAlone, entry.running > 0 { return }
-            entry.queue.removeFirst()
-            entry.running += 1
-            entry.runsAlone = isAlone
-            job.begin()
-        }
-    }
-
-    private func run<Result: Sendable>(
+    func run<Result: Sendable>(
         _ work: @escaping @Sendable () -> Result, then: @escaping (Result) -> Void
     ) {
-        let then = NIOLoopBound(then, eventLoop: loop)
-        pool.runIfActive(eventLoop: loop, work).whenSuccess { then.value($0) }
-    }
-
-    /// Removes a cache file that cannot be used, whatever is being done to it.
-    private func forget(_ entry: Entry) {
-        let id = entry.layout.id
-        guard entries[id] === entry else { return }
-        entries[id] = nil
-        remove(self.entry(entry.layout)) {}
+        guard whenClosed == nil else { return }
+        jobsRunning += 1
+        let bound = NIOLoopBound((self, then), eventLoop: loop)
+        pool.runIfActive(eventLoop: loop, work).whenComplete { result in
+            let (cache, then) = bound.value
+            cache.jobsRunning -= 1
+            if let whenClosed = cache.whenClosed {
+                if cache.jobsRunning == 0 { whenClosed() }
+            } else if case .success(let result) = result {
+                then(result)
+            }
+        }
     }
 
     /// Removes a cache file.
-    private func remove(_ entry: Entry, then: @escaping () -> Void) {
+    func remove(_ entry: CacheEntry, isUrgent: Bool = false, then: @escaping () -> Void) {
         let (directory, id) = (directory, entry.layout.id)
-        entry.blocks = CachedBlocks()
-        schedule(entry, isAlone: { true }, { { directory.remove(id) } }) {
-            entry.file = nil
-            entry.blocks = CachedBlocks()
+        schedule(
+            entry, isUrgent: isUrgent, isAlone: { true },
+            {
+                let file = entry.file
+                entry.file = nil
+                entry.blocks = CachedBlocks()
+                return {
+                    directory.remove(id)
+                    file?.discard()
+                }
+            }
+        ) {
+            entry.blocks = CachedBlocks(isEmpty: true)
             self.index.remove(id)
             then()
         }
     }
 
-    private func damaged(_ id: NodeID, _ what: String) {
+    // MARK: Damage
+
+    func damaged(_ id: NodeID, _ what: String) {
         damagedCount += 1
         let path = String(decoding: image.path(of: id) ?? [], as: UTF8.self)
         onEvent("the cache of /\(path) \(what): fetching it again")
     }
 
-    // MARK: Reading
+    /// A file that is in use was found to have been cut short: nothing in it counts.
+    func lost(_ file: CacheFile) {
+        // All that was under way finds that out; the first does something about it.
+        guard let entry = entries[file.layout.id], entry.file === file else { return }
+        damaged(file.layout.id, "was cut short")
+        entry.file = nil
+        entry.blocks = CachedBlocks()
+        remove(entry, isUrgent: true) {}
+    }
+
+    // MARK: Finding
 
     /// The file that a range can be read from at once, if all of it is there and was checked.
     func checkedFile(_ id: NodeID, _ range: Range<UInt64>) -> CacheFile? {
@@ -200,69 +185,109 @@ final class BlockCache {
         return file
     }
 
-    private func use(_ entry: Entry, _ blocks: Range<UInt64>) {
+    private func use(_ entry: CacheEntry, _ blocks: Range<UInt64>) {
         useNumber += 1
         entry.lastUse = useNumber
         entry.blocks.use(blocks)
         index.use(entry.layout.id)
     }
 
-    /// Tells whether a block is there, as far as the table knows.
-    func find(_ layout: CacheLayout, _ block: UInt64, then: @escaping (_ isThere: Bool) -> Void) {
-        // Most of main was never fetched: that is known without a look at the disk.
+    /// Tells which blocks are there, as far as the table knows.
+    /// - Parameter then: hears of all blocks as they are when it is called, in their order.
+    func find(
+        _ layout: CacheLayout, _ blocks: [UInt64],
+        then: @escaping (_ present: [UInt64], _ absent: [UInt64]) -> Void
+    ) {
         if isScanned, entries[layout.id] == nil, !index.contains(layout.id) {
-            then(false)
-            return
+            return then([], blocks)
         }
         let entry = entry(layout)
-        switch entry.blocks.state(of: block) {
-        case .checked, .unchecked: then(true)
-        case .absent: then(false)
-        case .unknown: learn(entry, block) { then(self.isThere(entry, block)) }
+        let unknown = blocks.filter { entry.blocks.state(of: $0) == .unknown }
+        var pages: [UInt64] = []
+        for block in unknown where pages.last != CachedBlocks.page(of: block) {
+            pages.append(CachedBlocks.page(of: block))
         }
-    }
-
-    private func isThere(_ entry: Entry, _ block: UInt64) -> Bool {
-        switch entry.blocks.state(of: block) {
-        case .checked, .unchecked: true
-        case .absent, .unknown: false
+        var remaining = pages.count
+        let tell = {
+            var found: (present: [UInt64], absent: [UInt64]) = ([], [])
+            for block in blocks {
+                switch entry.blocks.state(of: block) {
+                case .checked, .unchecked: found.present.append(block)
+                case .absent, .unknown: found.absent.append(block)
+                }
+            }
+            then(found.present, found.absent)
+        }
+        guard remaining > 0 else { return tell() }
+        for page in pages {
+            learn(entry, page) {
+                remaining -= 1
+                if remaining == 0 { tell() }
+            }
         }
     }
 
     private struct Learned: Sendable {
-        var file: CacheFile?
+        let open: CacheFile?
+        var opened: CacheFile?
+        var file: CacheFile? { opened ?? open }
         var page: CacheFile.TablePage?
-        var isLost = false
+        var isMissing = false
+        var wasCutShort = false
     }
 
-    /// Opens the cache file, if there is one, and reads the part of its table that tells of a block.
-    private func learn(_ entry: Entry, _ block: UInt64, then: @escaping () -> Void) {
+    /// Opens the cache file, if there is one, and reads a page of its table.
+    func learn(_ entry: CacheEntry, _ page: UInt64, then: @escaping () -> Void) {
+        guard entry.learners[page] == nil else {
+            entry.learners[page]?.append(then)
+            return
+        }
+        entry.learners[page] = [then]
         let (directory, layout) = (directory, entry.layout)
         schedule(
             entry, isAlone: { entry.file == nil },
             {
                 let open = entry.file
                 return {
-                    var learned = Learned(file: open)
-                    if open == nil {
-                        learned.file = try? directory.open(layout, create: false) {
-                            learned.isLost = true
+                    var learned = Learned(open: open)
+                    do throws(Errno) {
+                        if open == nil {
+                            learned.opened = try directory.open(layout, create: false) {
+                                learned.wasCutShort = true
+                            }
+                            learned.isMissing = learned.file == nil
                         }
+                        learned.page = try learned.file?.tablePage(page)
+                    } catch {
+                        // Nothing is known then, and main is asked.
                     }
-                    learned.page = try? learned.file?.tablePage(with: block)
                     return learned
                 }
             }
         ) { (learned: Learned) in
-            if learned.isLost { self.damaged(layout.id, "was cut short") }
-            if entry.file == nil {
-                entry.file = learned.file
-                if learned.file == nil { self.index.remove(layout.id) }
-            }
-            if let page = learned.page, entry.file === learned.file { entry.blocks.learn(page) }
-            then()
+            self.finishLearning(entry, page, learned)
         }
     }
+
+    private func finishLearning(_ entry: CacheEntry, _ page: UInt64, _ learned: Learned) {
+        if learned.wasCutShort { damaged(entry.layout.id, "was cut short") }
+        if learned.isMissing {
+            entry.blocks = CachedBlocks(isEmpty: true)
+            index.remove(entry.layout.id)
+        }
+        opened(learned.opened, by: entry)
+        if let page = learned.page, entry.file === learned.file { entry.blocks.learn(page) }
+        for then in entry.learners.removeValue(forKey: page) ?? [] { then() }
+    }
+
+    /// Takes in the file that a job, alone, has opened for an entry.
+    func opened(_ file: CacheFile?, by entry: CacheEntry) {
+        guard let file else { return }
+        entry.file = file
+        if file.isNew { entry.blocks = CachedBlocks(isEmpty: true) }
+    }
+
+    // MARK: Reading
 
     /// Reads a block that is there, checks it, and hands it out; nil when it is not what was written.
     func read(_ layout: CacheLayout, _ block: UInt64, then: @escaping (ByteBuffer?) -> Void) {
@@ -286,16 +311,14 @@ final class BlockCache {
         ) { (read: (buffer: ByteBuffer, outcome: CacheFile.BlockRead?)) in
             guard entry.file === file else { return then(nil) }
             if read.outcome == .bytes {
-                entry.blocks.checked(block)
+                entry.blocks.checked(block..<block + 1)
                 self.use(entry, block..<block + 1)
                 return then(read.buffer)
             }
             entry.blocks.remove(block)
             switch read.outcome {
             case .damaged: self.damaged(layout.id, "is damaged in block \(block)")
-            case .lost:
-                self.damaged(layout.id, "was cut short")
-                self.forget(entry)
+            case .lost: self.lost(file)
             case nil: self.damaged(layout.id, "cannot be read in block \(block)")
             case .absent, .bytes: break
             }
@@ -303,224 +326,12 @@ final class BlockCache {
         }
     }
 
-    /// A file that a range was to be read from at once was cut short.
-    func lost(_ file: CacheFile) {
-        guard let entry = entries[file.layout.id], entry.file === file else { return }
-        damaged(file.layout.id, "was cut short")
-        forget(entry)
-    }
-
-    // MARK: Filling
-
-    /// Keeps a block that main sent. Until `done` it is not to be read from here.
-    func fill(
-        _ layout: CacheLayout, _ block: UInt64, _ data: ByteBuffer, done: @escaping () -> Void
-    ) {
-        let fill = Fill(entry: entry(layout), block: block, data: data, done: done)
-        guard !isFailing, queuedBytes < Self.queuedBytesMaximum else { return done() }
-        queuedBytes += fill.bytes
-        queuedFills.append(fill)
-        startFills()
-    }
-
-    private func startFills() {
-        while let fill = queuedFills.first {
-            guard index.allocated + fillingBytes + fill.bytes <= limit || !isScanned else {
-                evict()
-                return
-            }
-            queuedFills.removeFirst()
-            queuedBytes -= fill.bytes
-            start(fill)
-        }
-    }
-
-    private struct Filled: Sendable {
-        var file: CacheFile?
-        var wasCutShort = false
-        /// nil: the file was cut short meanwhile.
-        var allocated: UInt64?
-        var failure: Errno?
-    }
-
-    private func start(_ fill: Fill) {
-        let (entry, block, data) = (fill.entry, fill.block, fill.data)
-        let (directory, layout) = (directory, entry.layout)
-        guard entries[layout.id] ?? entry === entry else { return fill.done() }
-        entries[layout.id] = entry
-        fillingBytes += fill.bytes
-        schedule(
-            entry, isAlone: { entry.file == nil },
-            {
-                let open = entry.file
-                return {
-                    var filled = Filled(file: open)
-                    do throws(Errno) {
-                        if open == nil {
-                            filled.file = try directory.open(layout, create: true) {
-                                filled.wasCutShort = true
-                            }
-                        }
-                        guard let file = filled.file else { return filled }
-                        filled.allocated = try data.withBlock { bytes throws(Errno) in
-                            try file.write(block, bytes)
-                        }
-                    } catch {
-                        filled.failure = error
-                    }
-                    return filled
-                }
-            }
-        ) { filled in
-            self.fillingBytes -= fill.bytes
-            self.finish(fill, filled)
-            self.startFills()
-        }
-    }
-
-    private func finish(_ fill: Fill, _ filled: Filled) {
-        let entry = fill.entry
-        if filled.wasCutShort { damaged(entry.layout.id, "was cut short") }
-        if entry.file == nil { entry.file = filled.file }
-        if let failure = filled.failure {
-            failed(failure)
-        } else if let allocated = filled.allocated {
-            entry.blocks.checked(fill.block)
-            if entries[entry.layout.id] === entry {
-                index.set(entry.layout.id, allocated: allocated)
-            }
-            filledBlocks += 1
-        } else {
-            damaged(entry.layout.id, "was cut short")
-            forget(entry)
-        }
-        fill.done()
-    }
-
-    private func failed(_ failure: Errno) {
-        if failure == .noSpace || failure == .diskQuotaExceeded {
-            // Somebody else needs the space.
-            limit = index.allocated - min(index.allocated, Self.queuedBytesMaximum)
-            onEvent("no space for the cache in \(directory.path): keeping it below \(limit) bytes")
-        } else if !isFailing {
-            isFailing = true
-            onEvent(
-                "the cache in \(directory.path) cannot be written to (\(failure)): keeping no more")
-        }
-    }
-
-    // MARK: Giving up
-
-    private func evict() {
-        guard !isEvicting else { return }
-        guard let id = index.candidate() else { return dropQueue() }
-        isEvicting = true
-        guard let layout = layout(of: id) else {
-            // Of an image database that is lost.
-            let directory = directory
-            run({ directory.remove(id) }) {
-                self.index.remove(id)
-                self.evicted()
-            }
-            return
-        }
-        let entry = entry(layout)
-        guard layout.blockCount > 1 else { return giveUp(entry) }
-        let start = sweep?.id == id ? sweep?.block ?? 0 : 0
-        learnIfUnknown(entry, start) { self.giveUpBlocks(of: entry, from: start) }
-    }
-
-    private func learnIfUnknown(_ entry: Entry, _ block: UInt64, then: @escaping () -> Void) {
-        if entry.file != nil, entry.blocks.state(of: block) != .unknown { return then() }
-        learn(entry, block, then: then)
-    }
-
-    private func giveUpBlocks(of entry: Entry, from start: UInt64) {
-        let layout = entry.layout
-        let page = start / CachedBlocks.pageBlocks
-        let pageEnd = min((page + 1) * CachedBlocks.pageBlocks, layout.blockCount)
-        let (victims, next) = entry.blocks.takeVictims(
-            from: start, count: Self.victimsAtOnce, blockCount: pageEnd)
-        for block in victims { entry.blocks.remove(block) }
-        evictedBlocks += victims.count
-        let isEnd = next == nil && pageEnd == layout.blockCount
-        if isEnd, entry.blocks.isEmpty { return giveUp(entry) }
-        sweep = isEnd ? nil : (layout.id, next ?? pageEnd)
-        if isEnd { index.advance() }
-        guard !victims.isEmpty, let file = entry.file else { return evicted() }
-        schedule(entry, isAlone: { true }, { { try? file.drop(victims) } }) { allocated in
-            if let allocated, entry.file === file {
-                self.index.set(layout.id, allocated: allocated)
-            }
-            self.evicted()
-        }
-    }
-
-    /// Gives up a whole file.
-    private func giveUp(_ entry: Entry) {
-        sweep = nil
-        if entry.layout.blockCount == 1 { evictedBlocks += 1 }
-        remove(entry) {
-            self.index.advance()
-            self.evicted()
-        }
-    }
-
-    private func evicted() {
-        isEvicting = false
-        loop.assumeIsolated().execute { self.startFills() }
-    }
-
-    /// Nothing can be given up: all of it is pinned.
-    private func dropQueue() {
-        let dropped = queuedFills
-        queuedFills = []
-        queuedBytes = 0
-        for fill in dropped { fill.done() }
-    }
-
     // MARK: For operators
 
     var status: SessionStatus.Cache {
         SessionStatus.Cache(
-            limit: limit, used: index.allocated, files: index.count, filledBlocks: filledBlocks,
-            evictedBlocks: evictedBlocks, damaged: damagedCount)
-    }
-
-    /// Finds the first block from `start` on that is kept, as far as the table knows.
-    func firstKept(
-        _ layout: CacheLayout, from start: UInt64, then: @escaping (UInt64?) -> Void
-    ) {
-        guard start < layout.blockCount else { return then(nil) }
-        let entry = entry(layout)
-        learnIfUnknown(entry, start) {
-            let page = start / CachedBlocks.pageBlocks
-            let end = min((page + 1) * CachedBlocks.pageBlocks, layout.blockCount)
-            if let kept = entry.blocks.firstPresent(from: start, limit: end) {
-                then(kept)
-            } else {
-                self.loop.assumeIsolated().execute {
-                    self.firstKept(layout, from: end, then: then)
-                }
-            }
-        }
-    }
-
-    /// Gives up all blocks of a file.
-    func drop(_ id: NodeID, then: @escaping () -> Void) {
-        guard let layout = layout(of: id) else { return then() }
-        remove(entry(layout), then: then)
-    }
-}
-
-extension ByteBuffer {
-    /// Calls `body` with the readable bytes.
-    func withBlock<T>(
-        _ body: (UnsafeRawBufferPointer) throws(Errno) -> T
-    ) throws(Errno) -> T {
-        let result: Result<T, Errno> = withUnsafeReadableBytes { bytes in
-            do throws(Errno) { return .success(try body(bytes)) } catch { return .failure(error) }
-        }
-        return try result.get()
+            limit: limit, used: index.allocated, files: index.count,
+            filledBlocks: filling.blocksDone, evictedBlocks: eviction.blocksDone,
+            damaged: damagedCount)
     }
 }

@@ -14,6 +14,8 @@ struct BlockFlights {
         /// Of the file; where ``data`` lies.
         let range: Range<UInt64>
         let data: ByteBuffer
+        /// From this machine's disk, not from main.
+        var isFromCache = false
     }
 
     typealias Waiter = (Result<Piece, MainSource.ReadFailure>) -> Void

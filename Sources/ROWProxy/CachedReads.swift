@@ -15,8 +15,9 @@ final class CachedReads {
     private var flights = BlockFlights()
     private var ahead = ReadAhead()
 
-    /// Blocks under way at which nothing is fetched ahead any more: 32 MiB.
-    private static let flightsMaximum = 512
+    /// Blocks under way, or on their way to the disk, at which nothing is fetched ahead any more: less
+    /// than what waits for the disk at most, so that what is fetched ahead is kept.
+    private static let flightsMaximum = 192
 
     init(cache: BlockCache, remote: RemoteImage, counters: Counters) {
         self.cache = cache
@@ -32,7 +33,11 @@ final class CachedReads {
             return
         }
         let blocks = layout.blocks(of: range)
-        let request = Request(range: range, remaining: blocks.count, then: then)
+        let counters = counters
+        let request = Request(range: range, remaining: blocks.count) { result, cachedBytes in
+            counters.bytesFromCache += cachedBytes
+            then(result)
+        }
         var missing: [UInt64] = []
         for block in blocks {
             let key = BlockFlights.Key(id: id, block: block)
@@ -52,7 +57,11 @@ final class CachedReads {
     }
 
     private func readOn(_ layout: CacheLayout, blocks: Range<UInt64>) {
-        let next = ahead.read(blocks, of: layout.id, blockCount: layout.blockCount)
+        // What is fetched ahead must not be given up before it is read.
+        let windowMaximum = min(
+            ReadAhead.windowMaximum, cache.limit / CacheLayout.blockBytes / 16)
+        let next = ahead.read(
+            blocks, of: layout.id, blockCount: layout.blockCount, windowMaximum: windowMaximum)
         if !next.isEmpty, flights.count < Self.flightsMaximum { fetchAhead(layout, next) { _ in } }
     }
 
@@ -75,7 +84,7 @@ final class CachedReads {
             toCome -= 1
             if toCome == 0 { then(fetched) }
         }
-        find(layout, Array(blocks)) { _, absent in
+        cache.find(layout, Array(blocks)) { _, absent in
             let missing = absent.filter { block in
                 let key = BlockFlights.Key(id: layout.id, block: block)
                 if self.flights.inMemory(key) != nil { return false }
@@ -97,38 +106,19 @@ final class CachedReads {
 
     /// Gets blocks that are waited for.
     private func get(_ layout: CacheLayout, _ blocks: [UInt64]) {
-        find(layout, blocks) { present, absent in
+        guard !blocks.isEmpty else { return }
+        cache.find(layout, blocks) { present, absent in
             for block in present { self.readFromDisk(layout, block) }
             self.fetch(layout, absent)
-        }
-    }
-
-    /// Tells which blocks are on disk.
-    private func find(
-        _ layout: CacheLayout, _ blocks: [UInt64],
-        then: @escaping (_ present: [UInt64], _ absent: [UInt64]) -> Void
-    ) {
-        guard !blocks.isEmpty else { return then([], []) }
-        var isPresent = [Bool](repeating: false, count: blocks.count)
-        var remaining = blocks.count
-        for (index, block) in blocks.enumerated() {
-            cache.find(layout, block) { isThere in
-                isPresent[index] = isThere
-                remaining -= 1
-                guard remaining == 0 else { return }
-                then(
-                    blocks.indices.filter { isPresent[$0] }.map { blocks[$0] },
-                    blocks.indices.filter { !isPresent[$0] }.map { blocks[$0] })
-            }
         }
     }
 
     private func readFromDisk(_ layout: CacheLayout, _ block: UInt64) {
         cache.read(layout, block) { data in
             guard let data else { return self.fetch(layout, [block]) }
-            self.counters.bytesFromCache += data.readableBytes
             let key = BlockFlights.Key(id: layout.id, block: block)
-            let piece = BlockFlights.Piece(range: layout.bytes(of: block), data: data)
+            let piece = BlockFlights.Piece(
+                range: layout.bytes(of: block), data: data, isFromCache: true)
             for waiter in self.flights.land(key, .success(piece), isKept: false) {
                 waiter(.success(piece))
             }
@@ -154,23 +144,21 @@ final class CachedReads {
         let range = layout.bytes(of: run)
         remote.read(layout.id, range) { result in
             let piece = result.map { BlockFlights.Piece(range: range, data: $0) }
-            for block in run {
-                let key = BlockFlights.Key(id: layout.id, block: block)
-                let waiters = self.flights.land(key, piece, isKept: true)
-                self.keep(layout, block, piece, key)
-                for waiter in waiters { waiter(piece) }
-            }
+            let keys = run.map { BlockFlights.Key(id: layout.id, block: $0) }
+            let waiters = keys.flatMap { self.flights.land($0, piece, isKept: true) }
+            if case .success(let piece) = piece { self.keep(layout, run, piece, keys) }
+            for waiter in waiters { waiter(piece) }
         }
     }
 
-    /// Puts a block that main sent on disk.
+    /// Puts blocks that main sent on disk.
     private func keep(
-        _ layout: CacheLayout, _ block: UInt64,
-        _ piece: Result<BlockFlights.Piece, MainSource.ReadFailure>, _ key: BlockFlights.Key
+        _ layout: CacheLayout, _ run: Range<UInt64>, _ piece: BlockFlights.Piece,
+        _ keys: [BlockFlights.Key]
     ) {
-        guard case .success(let piece) = piece else { return }
-        guard let data = piece.slice(layout.bytes(of: block)) else { return flights.forget(key) }
-        cache.fill(layout, block, data) { self.flights.forget(key) }
+        let forget = { for key in keys { self.flights.forget(key) } }
+        guard let data = piece.slice(piece.range) else { return forget() }
+        cache.fill(layout, run, data, done: forget)
     }
 }
 
@@ -190,9 +178,14 @@ private final class Request {
     private var remaining: Int
     private var pieces: [BlockFlights.Piece] = []
     private var failure: MainSource.ReadFailure?
-    private let then: CachedReads.Completion
+    /// Bytes of the range that were on this machine's disk.
+    private var cachedBytes = 0
+    private let then: (Result<ByteBuffer, MainSource.ReadFailure>, _ cachedBytes: Int) -> Void
 
-    init(range: Range<UInt64>, remaining: Int, then: @escaping CachedReads.Completion) {
+    init(
+        range: Range<UInt64>, remaining: Int,
+        then: @escaping (Result<ByteBuffer, MainSource.ReadFailure>, _ cachedBytes: Int) -> Void
+    ) {
         self.range = range
         self.remaining = remaining
         self.then = then
@@ -203,12 +196,13 @@ private final class Request {
         remaining -= 1
         switch result {
         case .success(let piece):
+            if piece.isFromCache { cachedBytes += range.clamped(to: piece.range).count }
             // Blocks that came together are one piece.
             if pieces.last?.range != piece.range { pieces.append(piece) }
         case .failure(let failure): self.failure = self.failure ?? failure
         }
         guard remaining == 0 else { return }
-        then(failure.map { .failure($0) } ?? assembled())
+        then(failure.map { .failure($0) } ?? assembled(), cachedBytes)
     }
 
     private func assembled() -> Result<ByteBuffer, MainSource.ReadFailure> {

@@ -448,8 +448,16 @@ final class ImageLoop {
         // What main has just said may be on its way into the database.
         image.commit { _ in
             for session in self.sessions.all { session.close() }
-            self.image.close()
-            then(failure)
+            let image = self.image
+            // With the image's lock goes the right to change cache files.
+            guard let cache = self.main.cache else {
+                image.close()
+                return then(failure)
+            }
+            cache.close {
+                image.close()
+                then(failure)
+            }
         }
     }
 }

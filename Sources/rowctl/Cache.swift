@@ -32,12 +32,12 @@ struct ImageOptions: ParsableArguments {
         var configuration = Proxy.Configuration(
             image: try .parse(image), session: "none", state: state.directory)
         configuration.cacheSize = cacheSize
-        let last = Mutex(ImageReport())
+        let last = Mutex<ImageReport?>(nil)
         try await Proxy.carryOut(task, configuration) { new in
             if new.listed == nil { last.withLock { $0 = new } }
             report(new)
         }
-        return last.withLock(\.self)
+        return last.withLock { $0 } ?? ImageReport(files: 0)
     }
 }
 

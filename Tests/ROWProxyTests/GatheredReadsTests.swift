@@ -119,7 +119,7 @@ import XDR
 
     @Test func aReaderInOrderHasItsCallsMadeTogether() async throws {
         let main = try await SimulatedNFSServer.start()
-        let served = try await Served.remote(main)
+        let served = try await Served.remote(main) { $0.cacheSize = ByteSize(bytes: 0) }
         let large = try await served.handle("large")
         for size in [4096, 100_000] {
             let before = main.calls(.read)

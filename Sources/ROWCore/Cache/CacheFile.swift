@@ -25,11 +25,14 @@ public final class CacheFile: @unchecked Sendable {
     }
 
     public let layout: CacheLayout
+    /// Made by ``open(_:_:create:lost:)``: there was nothing in it.
+    public let isNew: Bool
     private let file: SparseFile
 
-    private init(layout: CacheLayout, file: SparseFile) {
+    private init(layout: CacheLayout, file: SparseFile, isNew: Bool) {
         self.layout = layout
         self.file = file
+        self.isNew = isNew
     }
 
     /// - Parameter create: makes the file when there is none; its directory exists.
@@ -40,7 +43,9 @@ public final class CacheFile: @unchecked Sendable {
     ) throws(Errno) -> CacheFile? {
         do {
             let file = try SparseFile(path: path, create: false)
-            if try file.size == layout.fileBytes { return CacheFile(layout: layout, file: file) }
+            if try file.size == layout.fileBytes {
+                return CacheFile(layout: layout, file: file, isNew: false)
+            }
             lost()
             Storage.remove(path)
         } catch .noSuchFileOrDirectory {}
@@ -52,7 +57,7 @@ public final class CacheFile: @unchecked Sendable {
             Storage.remove(path)
             throw error
         }
-        return CacheFile(layout: layout, file: file)
+        return CacheFile(layout: layout, file: file, isNew: true)
     }
 
     /// Which of some blocks the table has an entry for.
@@ -63,9 +68,8 @@ public final class CacheFile: @unchecked Sendable {
         let words: [UInt64]
     }
 
-    /// What the table says of the blocks around one.
-    public func tablePage(with block: UInt64) throws(Errno) -> TablePage {
-        let page = BlockSet.page(of: block)
+    /// What the table says of a page of blocks, see ``CachedBlocks/page(of:)``.
+    public func tablePage(_ page: UInt64) throws(Errno) -> TablePage {
         let first = page * CachedBlocks.pageBlocks
         let count = Int(min(layout.blockCount - first, CachedBlocks.pageBlocks))
         var table = [UInt32](repeating: 0, count: count)
@@ -106,21 +110,29 @@ public final class CacheFile: @unchecked Sendable {
         try file.read(into: memory, at: layout.bytes(of: block).lowerBound)
         if layout.checksum(of: block, UnsafeRawBufferPointer(memory)) == expected { return .bytes }
         guard try isWhole else { return .lost }
-        try setEntry(of: block, to: 0)
+        try setEntries(from: block, to: [0])
         return .damaged
     }
 
-    /// Writes a block.
+    /// Writes blocks that follow one another.
+    /// - Parameter bytes: all of theirs.
     /// - Returns: bytes of storage that the file takes up now; nil when the file was cut short, and
     ///   nothing in it counts.
     public func write(
-        _ block: UInt64, _ bytes: UnsafeRawBufferPointer
+        _ blocks: Range<UInt64>, _ bytes: UnsafeRawBufferPointer
     ) throws(Errno) -> UInt64? {
-        precondition(bytes.count == layout.bytes(of: block).count)
+        let range = layout.bytes(of: blocks)
+        precondition(!blocks.isEmpty && bytes.count == range.count)
         // Were a file that is cut short written to, what it lost would read as zeros.
         guard try isWhole else { return nil }
-        try file.write(bytes, at: layout.bytes(of: block).lowerBound)
-        try setEntry(of: block, to: layout.checksum(of: block, bytes))
+        try file.write(bytes, at: range.lowerBound)
+        let entries = blocks.map { block in
+            let place = layout.bytes(of: block)
+            let start = Int(place.lowerBound - range.lowerBound)
+            let part = UnsafeRawBufferPointer(rebasing: bytes[start..<start + place.count])
+            return layout.checksum(of: block, part)
+        }
+        try setEntries(from: blocks.lowerBound, to: entries)
         return try isWhole ? file.allocatedBytes : nil
     }
 
@@ -128,11 +140,15 @@ public final class CacheFile: @unchecked Sendable {
     /// - Returns: bytes of storage that the file takes up now.
     public func drop(_ blocks: [UInt64]) throws(Errno) -> UInt64 {
         for block in blocks {
-            try setEntry(of: block, to: 0)
+            try setEntries(from: block, to: [0])
             try file.punch(layout.bytes(of: block))
         }
         return try file.allocatedBytes
     }
+
+    /// Gives up all storage of a file whose name is gone: were that left to whoever has the last
+    /// reference, it would be the loop that waits.
+    public func discard() { try? file.truncate(to: 0) }
 
     /// Bytes of storage that the file takes up.
     public var allocatedBytes: UInt64 { get throws(Errno) { try file.allocatedBytes } }
@@ -151,9 +167,8 @@ public final class CacheFile: @unchecked Sendable {
         return UInt32(littleEndian: entry)
     }
 
-    private func setEntry(of block: UInt64, to value: UInt32) throws(Errno) {
-        let entry = value.littleEndian
-        let failure = withUnsafeBytes(of: entry) { bytes -> Errno? in
+    private func setEntries(from block: UInt64, to values: [UInt32]) throws(Errno) {
+        let failure = values.map(\.littleEndian).withUnsafeBytes { bytes -> Errno? in
             do throws(Errno) {
                 try file.write(bytes, at: layout.entryOffset(of: block))
                 return nil

@@ -13,21 +13,32 @@ public struct CachedBlocks {
     /// Blocks whose entries are learned at once.
     public static let pageBlocks: UInt64 = 4096
 
+    /// Which of the pages of ``pageBlocks`` a block is in.
+    public static func page(of block: UInt64) -> UInt64 { block / pageBlocks }
+
     /// In the file, as far as is known.
     private var present = BlockSet()
     private var checked = BlockSet()
     /// Used since the clock's hand came by.
     private var used = BlockSet()
     private var knownPages: Set<UInt64> = []
+    /// Whether blocks that are not known to be in the file are known not to be.
+    private let isComplete: Bool
 
-    public init() {}
+    /// What is known at first.
+    /// - Parameter isEmpty: that there is no block in the file; otherwise nothing is.
+    public init(isEmpty: Bool = false) { isComplete = isEmpty }
 
+    /// Pages that are known of one file at most, so that memory has a bound however long the file is.
+    private static let pagesMaximum = 1024
+
+    /// No block is known to be in the file.
     public var isEmpty: Bool { present.isEmpty }
 
     public func state(of block: UInt64) -> State {
         if checked.contains(block) { return .checked }
-        guard knownPages.contains(BlockSet.page(of: block)) else { return .unknown }
-        return present.contains(block) ? .unchecked : .absent
+        if present.contains(block) { return .unchecked }
+        return isComplete || knownPages.contains(Self.page(of: block)) ? .absent : .unknown
     }
 
     /// The first block from `start` on that is in the file, as far as is known.
@@ -45,6 +56,7 @@ public struct CachedBlocks {
 
     /// Takes in a page of the table. Blocks that were written while it was read are not in it.
     public mutating func learn(_ page: CacheFile.TablePage) {
+        if present.pages.count + knownPages.count >= 2 * Self.pagesMaximum { self = CachedBlocks() }
         guard knownPages.insert(page.index).inserted else { return }
         let known = present.pages[page.index] ?? []
         present.replacePage(
@@ -52,10 +64,11 @@ public struct CachedBlocks {
             with: known.isEmpty ? page.words : zip(known, page.words).map { $0 | $1 })
     }
 
-    /// A block was written, or read and found intact.
-    public mutating func checked(_ block: UInt64) {
-        present.insert(block..<block + 1)
-        checked.insert(block..<block + 1)
+    /// Blocks were written, or read and found intact.
+    public mutating func checked(_ blocks: Range<UInt64>) {
+        if isComplete, present.pages.count >= Self.pagesMaximum { self = CachedBlocks() }
+        present.insert(blocks)
+        checked.insert(blocks)
     }
 
     public mutating func use(_ blocks: Range<UInt64>) { used.insert(blocks) }

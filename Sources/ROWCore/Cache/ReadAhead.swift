@@ -23,9 +23,11 @@ public struct ReadAhead {
 
     /// A client has read.
     /// - Parameter blockCount: of the file.
+    /// - Parameter windowMaximum: blocks; more are not fetched ahead of one reader.
     /// - Returns: blocks to fetch now; may be empty.
     public mutating func read(
-        _ blocks: Range<UInt64>, of id: NodeID, blockCount: UInt64
+        _ blocks: Range<UInt64>, of id: NodeID, blockCount: UInt64,
+        windowMaximum: UInt64 = Self.windowMaximum
     ) -> Range<UInt64> {
         let nothing = blocks.upperBound..<blocks.upperBound
         let found = streams.lastIndex { stream in
@@ -35,7 +37,7 @@ public struct ReadAhead {
         guard let found else {
             if streams.count == Self.streamsMaximum { streams.removeFirst() }
             // Whoever begins at the beginning most likely goes on.
-            let window = blocks.lowerBound == 0 ? Self.windowFirst : 0
+            let window = blocks.lowerBound == 0 ? min(Self.windowFirst, windowMaximum) : 0
             let ahead = min(blocks.upperBound + window, blockCount)
             streams.append(
                 Stream(
@@ -50,7 +52,7 @@ public struct ReadAhead {
         stream.next = blocks.upperBound
         stream.ahead = max(stream.ahead, stream.next)
         guard stream.ahead - stream.next <= stream.window / 2 else { return nothing }
-        stream.window = min(stream.window * 2, Self.windowMaximum)
+        stream.window = min(stream.window * 2, windowMaximum)
         let start = stream.ahead
         stream.ahead = min(max(start, stream.next + stream.window), blockCount)
         return start..<max(stream.ahead, start)

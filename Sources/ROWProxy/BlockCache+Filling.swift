@@ -1,0 +1,171 @@
+import NIOCore
+import ROWCore
+import SystemPackage
+
+/// Keeping what main sent.
+extension BlockCache {
+    /// Blocks that came in one piece, to be written to their file.
+    fileprivate struct Fill {
+        let layout: CacheLayout
+        let blocks: Range<UInt64>
+        let data: ByteBuffer
+        let done: () -> Void
+
+        /// What of memory it holds: the buffer that a small file came in is larger than the file.
+        var memoryBytes: Int { blocks.count * Int(CacheLayout.blockBytes) }
+        /// What of storage it may take: its pages, and those of the table, which may straddle two.
+        var storageBytes: UInt64 { (UInt64(data.readableBytes) + 4095) & ~4095 + 8192 }
+    }
+
+    struct Filling {
+        fileprivate var queue: [Fill] = []
+        /// Of the queue, and of what is being written.
+        fileprivate var memoryBytes = 0
+        /// What is being written.
+        fileprivate var count = 0
+        fileprivate var storageBytes: UInt64 = 0
+        fileprivate var hasFailed = false
+        /// Blocks that were written.
+        fileprivate(set) var blocksDone = 0
+
+        /// More than this waits for the disk: what comes then is passed on and not kept.
+        fileprivate static let memoryBytesMaximum = 16 << 20
+        /// Few, so that those who read from the disk need not wait for all that is to be written.
+        fileprivate static let countMaximum = 8
+
+        /// Whether nothing waits, nor is being written.
+        var isIdle: Bool { queue.isEmpty && count == 0 }
+    }
+
+    /// Keeps blocks that main sent. Until `done` they are not to be read from here.
+    func fill(
+        _ layout: CacheLayout, _ blocks: Range<UInt64>, _ data: ByteBuffer,
+        done: @escaping () -> Void
+    ) {
+        let fill = Fill(layout: layout, blocks: blocks, data: data, done: done)
+        guard !filling.hasFailed,
+            filling.memoryBytes + fill.memoryBytes <= Filling.memoryBytesMaximum
+        else { return done() }
+        filling.memoryBytes += fill.memoryBytes
+        filling.queue.append(fill)
+        proceed()
+    }
+
+    /// Begins what there is room for, and makes room.
+    func proceed() {
+        while let fill = filling.queue.first, filling.count < Filling.countMaximum {
+            let wanted = index.allocated + filling.storageBytes + fill.storageBytes
+            guard wanted <= limit || !isScanned else { return evict() }
+            filling.queue.removeFirst()
+            start(fill)
+        }
+        if index.allocated > limit { evict() }
+    }
+
+    /// Nothing can be given up.
+    func cannotEvict() {
+        // What is being written can be, when it has been.
+        guard filling.count == 0 else { return }
+        let dropped = filling.queue
+        filling.queue = []
+        for fill in dropped { finish(fill) }
+    }
+
+    private func finish(_ fill: Fill) {
+        filling.memoryBytes -= fill.memoryBytes
+        fill.done()
+    }
+
+    private struct Filled: Sendable {
+        let open: CacheFile?
+        var opened: CacheFile?
+        var file: CacheFile? { opened ?? open }
+        var wasCutShort = false
+        /// Nil: the file was cut short meanwhile.
+        var allocated: UInt64?
+        var failure: Errno?
+    }
+
+    private func start(_ fill: Fill) {
+        let (directory, layout, blocks, data) = (directory, fill.layout, fill.blocks, fill.data)
+        let entry = entry(layout)
+        filling.count += 1
+        filling.storageBytes += fill.storageBytes
+        schedule(
+            entry, isAlone: { entry.file == nil },
+            {
+                let open = entry.file
+                return {
+                    var filled = Filled(open: open)
+                    do throws(Errno) {
+                        if open == nil {
+                            filled.opened = try directory.open(layout, create: true) {
+                                filled.wasCutShort = true
+                            }
+                        }
+                        guard let file = filled.file else { return filled }
+                        filled.allocated = try data.withBlock { bytes throws(Errno) in
+                            try file.write(blocks, bytes)
+                        }
+                    } catch {
+                        filled.failure = error
+                    }
+                    return filled
+                }
+            }
+        ) { filled in
+            self.filling.count -= 1
+            self.filling.storageBytes -= fill.storageBytes
+            self.take(filled, fill, entry)
+            self.finish(fill)
+            self.proceed()
+        }
+    }
+
+    private func take(_ filled: Filled, _ fill: Fill, _ entry: CacheEntry) {
+        let id = entry.layout.id
+        if filled.wasCutShort { damaged(id, "was cut short") }
+        opened(filled.opened, by: entry)
+        if let failure = filled.failure { return failed(failure) }
+        guard let file = filled.file, let allocated = filled.allocated else {
+            if let file = filled.file { lost(file) }
+            return
+        }
+        // Otherwise the file was lost while this was written.
+        guard entry.file === file else { return }
+        entry.blocks.checked(fill.blocks)
+        // Those who write at the same time may be heard of in another order, and only add to it.
+        index.set(id, allocated: max(allocated, index.allocated(of: id)))
+        filling.blocksDone += fill.blocks.count
+    }
+
+    private func failed(_ failure: Errno) {
+        switch failure {
+        case .noSpace, .diskQuotaExceeded:
+            // Somebody else needs the space. Others that failed at the same time say nothing new.
+            guard index.allocated <= limit else { return }
+            limit = index.allocated - index.allocated / 8
+            onEvent("no space for the cache in \(directory.path): keeping it below \(limit) bytes")
+        case .fileTooLarge, .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory:
+            // Of this file or this moment.
+            break
+        default:
+            guard !filling.hasFailed else { return }
+            filling.hasFailed = true
+            onEvent(
+                "the cache in \(directory.path) cannot be written to (\(failure)): keeping no more")
+        }
+    }
+}
+
+extension ByteBuffer {
+    /// Calls `body` with the readable bytes.
+    fileprivate func withBlock<T>(
+        _ body: (UnsafeRawBufferPointer) throws(Errno) -> T
+    ) throws(Errno) -> T {
+        let result: Result<T, Errno> = withUnsafeReadableBytes { bytes in
+            do throws(Errno) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}
