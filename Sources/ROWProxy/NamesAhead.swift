@@ -55,8 +55,9 @@ final class NamesAhead {
         if cookie == 0 {
             let parent = image.location(of: directory)?.parent
             if walk.lists(directory, in: parent) {
+                // What is inside comes before what is beside it, and both before all else.
                 if let parent { suggest(in: parent, after: directory) }
-                suggest(in: directory, after: nil)
+                suggest(in: directory)
             }
         }
         start()
@@ -82,18 +83,18 @@ final class NamesAhead {
 
     // MARK: What comes next
 
-    /// - Parameter child: after which a client comes to the others; nil for all, before anything else.
-    private func suggest(in directory: NodeID, after child: NodeID?) {
+    /// - Parameter child: after which a client comes to the others.
+    private func suggest(in directory: NodeID, after child: NodeID? = nil) {
         guard !withoutDirectories.contains(directory) else { return }
         let found = unseen.next(
             .directories, in: directory, after: child, count: Self.suggestionsMaximum)
         if found.objects.isEmpty, found.isAll, image.isComplete(directory) {
             withoutDirectories.insert(directory)
         }
-        walk.suggest(found.objects.filter { !refused.contains($0) }, areNext: child == nil)
+        walk.suggest(found.objects.filter { !refused.contains($0) })
     }
 
-    private func suggestLinks(in directory: NodeID, after link: NodeID?) {
+    private func suggestLinks(in directory: NodeID, after link: NodeID? = nil) {
         guard !withoutLinks.contains(directory) else { return }
         let found = unseen.next(.links, in: directory, after: link, count: Self.suggestionsMaximum)
         if found.objects.isEmpty, found.isAll, image.isComplete(directory) {
@@ -126,8 +127,8 @@ final class NamesAhead {
                 return
             }
             if self.walk.leads(into: directory) {
-                self.suggest(in: directory, after: nil)
-                if self.walk.readsLinks { self.suggestLinks(in: directory, after: nil) }
+                self.suggest(in: directory)
+                if self.walk.readsLinks { self.suggestLinks(in: directory) }
             }
             self.listMore(of: directory)
             self.start()

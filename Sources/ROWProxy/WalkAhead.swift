@@ -67,17 +67,17 @@ struct WalkAhead {
     /// A directory is to be listed as soon as possible.
     mutating func want(_ directory: NodeID) {
         guard !listingsUnderWay.contains(directory) else { return }
-        wanted.add([directory], first: true)
+        wanted.add([directory])
     }
 
-    /// Directories that a walk comes to, in its order.
-    /// - Parameter areNext: before those that were suggested already.
-    mutating func suggest(_ directories: [NodeID], areNext: Bool) {
-        ahead.add(directories.filter { !listingsUnderWay.contains($0) }, first: areNext)
+    /// Directories that a walk comes to, in its order, and before those that were suggested already.
+    mutating func suggest(_ directories: [NodeID]) {
+        ahead.add(directories.filter { !listingsUnderWay.contains($0) })
     }
 
+    /// Links that a client comes to, as directories.
     mutating func suggestLinks(_ links: [NodeID]) {
-        self.links.add(links.filter { !linksUnderWay.contains($0) }, first: false)
+        self.links.add(links.filter { !linksUnderWay.contains($0) })
     }
 
     /// The next directory to list now; ``finishListing(_:)`` when that is done.
@@ -113,19 +113,15 @@ struct WalkAhead {
     mutating func finishLink(_ link: NodeID) { linksUnderWay.remove(link) }
 }
 
-/// Objects that wait for their turn, each once. When there are too many the last are dropped: they are
-/// suggested again when a client comes nearer.
+/// Objects that wait for their turn, each once, the newest first: they are nearest to where a client is now.
+/// When there are too many the last are dropped; they are suggested again when a client comes nearer.
 private struct WaitingList {
     private static let countMaximum = 64
     private var objects: [NodeID] = []
 
-    mutating func add(_ new: [NodeID], first: Bool) {
-        if first {
-            objects.removeAll(where: new.contains)
-            objects.insert(contentsOf: new, at: 0)
-        } else {
-            objects += new.filter { !objects.contains($0) }
-        }
+    mutating func add(_ new: [NodeID]) {
+        objects.removeAll(where: new.contains)
+        objects.insert(contentsOf: new, at: 0)
         if objects.count > Self.countMaximum {
             objects.removeLast(objects.count - Self.countMaximum)
         }

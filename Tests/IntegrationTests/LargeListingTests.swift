@@ -51,7 +51,8 @@ extension Integration {
             var seen = try await listing.next()
             let first = clock.now - start
             let status = try await SessionStatus.read(session: "listing", state: state)
-            #expect(status.calls.main["READDIRPLUS"] == 1)
+            // Some pages are fetched ahead of the client: 4096 entries, of hundreds of pages a few.
+            #expect((1...40).contains(status.calls.main["READDIRPLUS", default: 0]))
             #expect(!listing.isAtEnd)
 
             let isListed = Atomic(false)

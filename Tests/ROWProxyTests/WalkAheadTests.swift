@@ -34,14 +34,14 @@ import Testing
         var walk = WalkAhead()
         #expect(!lists(1, in: nil, &walk))
         #expect(!lists(5, in: 4, &walk))
-        walk.suggest(nodes(6...9), areNext: true)
+        walk.suggest(nodes(6...9))
         #expect(startAll(&walk) == [])
         #expect(!walk.leads(into: NodeID(rawValue: 5)))
     }
 
     @Test func aWalkPaysForSomeDirectoriesAheadOfIt() {
         var walk = walking()
-        walk.suggest(nodes(3...100), areNext: false)
+        walk.suggest(nodes(3...100))
         let first = startAll(&walk)
         #expect(first == nodes(3...(2 + UInt64(first.count))))
         #expect((1..<WalkAhead.listingsMaximum).contains(first.count))
@@ -62,7 +62,7 @@ import Testing
         }
         var started = 0
         for number in UInt64(3)..<1000 {
-            walk.suggest([NodeID(rawValue: number)], areNext: false)
+            walk.suggest([NodeID(rawValue: number)])
             guard let directory = walk.startListing() else { break }
             walk.finishListing(directory)
             started += 1
@@ -93,13 +93,13 @@ import Testing
 
     @Test func whatAClientWaitsForComesFirstAndEachOnce() {
         var walk = walking()
-        walk.suggest(nodes(3...5), areNext: false)
-        walk.suggest(nodes(10...11), areNext: true)
+        walk.suggest(nodes(3...5))
+        walk.suggest(nodes(10...11))
         walk.want(NodeID(rawValue: 5))
         walk.want(NodeID(rawValue: 5))
         #expect(startAll(&walk).map(\.rawValue) == [5, 10, 11, 3, 4])
         walk.want(NodeID(rawValue: 5))
-        walk.suggest(nodes(3...4), areNext: true)
+        walk.suggest(nodes(3...4))
         #expect(startAll(&walk) == [])
     }
 
