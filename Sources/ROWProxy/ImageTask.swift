@@ -32,6 +32,8 @@ public struct ImageReport: Codable, Sendable {
         }
     }
 
+    public init() {}
+
     /// Files that are done, and bytes of them.
     public var files = 0
     public var bytes: UInt64 = 0

@@ -37,7 +37,7 @@ struct ImageOptions: ParsableArguments {
             if new.listed == nil { last.withLock { $0 = new } }
             report(new)
         }
-        return last.withLock { $0 } ?? ImageReport(files: 0)
+        return last.withLock { $0 } ?? ImageReport()
     }
 }
 
