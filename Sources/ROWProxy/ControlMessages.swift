@@ -17,8 +17,8 @@ enum SessionChange: Codable, Sendable {
     case clone(name: String, tag: String?)
 }
 
-/// What it answers: one line each, to a task lines of reports before it. When a session that joined could not be made durable at its end, one
-/// line more says so.
+/// What it answers: one line each, to a task lines of reports before it. When a session that joined could
+/// not be made durable at its end, one line more says so.
 enum ControlAnswer: Codable, Sendable {
     case status(SessionStatus)
     case joined(Joined)
