@@ -50,15 +50,22 @@ final class ImageLoop {
                 directory: state.image(source), source: source, root: try directory.rootEntry(),
                 isDurable: isDurable, loop: executor)
             kind = .directory(directory)
-        case .server(let client, let root, let remount):
+        case .servers(let urls, let options, let first):
+            let root = first.map {
+                MainEntry(
+                    attributes: $0.opened.attributes, handle: $0.opened.client.rootHandle)
+            }
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
-                isDurable: isDurable, loop: executor)
+                servers: urls.map { Proxy.canonicalName(of: $0) },
+                rootServer: first?.index ?? 0, isDurable: isDurable, loop: executor)
             kind = .remote(
                 RemoteImage(
-                    client: client, remount: remount, image: image, counters: counters,
-                    credential: configuration.mainCredential,
-                    timeout: configuration.mainTimeout, onEvent: { events.add($0) }))
+                    servers: urls, first: first,
+                    settings: ReplicaSettings(
+                        options: options, timeout: configuration.mainTimeout,
+                        timing: configuration.replicaTiming, image: image, counters: counters,
+                        loop: loop, onEvent: { events.add($0) })))
         }
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
@@ -344,20 +351,19 @@ final class ImageLoop {
                 fromClient: session.counters.bytesFromClient,
                 shadowStored: Int(totals.allocated), cacheHit: 0),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
+            handles: state.nodeCount, syncs: Syncs.done, main: mainStatus,
             shadow: session.shadow?.status,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 
-    private var mainStatus: SessionStatus.Main {
+    private var mainStatus: [SessionStatus.Main] {
         switch main.kind {
         case .directory:
-            SessionStatus.Main(server: image.source, state: "local", lastError: nil)
-        case .remote(let remote):
-            SessionStatus.Main(
-                server: image.source,
-                state: remote.connection.isConnected ? "connected" : "disconnected",
-                lastError: remote.connection.lastError?.description)
+            [
+                SessionStatus.Main(
+                    server: image.source, state: "local", lastError: nil, isActive: true)
+            ]
+        case .remote(let remote): remote.status
         }
     }
 
@@ -396,14 +402,17 @@ final class ImageLoop {
         }
     }
 
-    private func finishClosing(_ failure: (any Error)?, _ then: (@Sendable ((any Error)?) -> Void))
-    {
+    private func finishClosing(
+        _ failure: (any Error)?, _ then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
-        if case .remote(let remote) = main.kind { remote.connection.close() }
-        for session in sessions.all { session.close() }
-        image.close()
-        then(failure)
+        let finish = {
+            for session in self.sessions.all { session.close() }
+            self.image.close()
+            then(failure)
+        }
+        if case .remote(let remote) = main.kind { remote.close(then: finish) } else { finish() }
     }
 }
 

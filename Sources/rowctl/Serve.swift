@@ -15,8 +15,7 @@ struct Serve: AsyncParsableCommand {
             on here when that ends.
             """)
 
-    @Argument(
-        help: "nfs://host[:port]/export[?mountport=N], or a directory of this machine.")
+    @Argument(help: MainOptions.imageHelp)
     var image: String
 
     @Option(help: "The session's name; it is made when there is none.")
@@ -28,6 +27,8 @@ struct Serve: AsyncParsableCommand {
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
 
+    @OptionGroup var main: MainOptions
+
     @OptionGroup var shadow: ShadowOption
 
     @OptionGroup var network: NetworkOptions
@@ -38,6 +39,7 @@ struct Serve: AsyncParsableCommand {
         var configuration = Proxy.Configuration(
             image: try .parse(image), session: session, state: state.directory)
         network.apply(to: &configuration)
+        main.apply(to: &configuration)
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
         try await serve(configuration)
