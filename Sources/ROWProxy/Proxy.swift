@@ -236,6 +236,17 @@ public final class Proxy: Sendable {
         }.get()
     }
 
+    /// Puts another in the place of ``RemoteImage/cachedBytes``, for tests.
+    func setCachedBytes(
+        _ hook: @escaping @Sendable (NodeID, Range<UInt64>, (ByteBuffer?) -> Void) -> Void
+    ) async throws {
+        let imageLoop = imageLoop
+        try await group.next().submit {
+            guard case .remote(let remote)? = imageLoop.value?.main.kind else { return }
+            remote.cachedBytes = { hook($0, $1, $2) }
+        }.get()
+    }
+
     /// Stops listening, makes everything durable, and ends every connection.
     public func stop() async throws {
         await registration?.unregister()
