@@ -25,7 +25,12 @@ import Testing
 
     @Test func aServerWithAnotherFileIsNeverUsed() async throws {
         let image = try await Replicated.start(
-            3, changing: { $0[2].changeFile("hello", to: Array("something else".utf8)) },
+            3,
+            changing: {
+                $0[2].changeFile("hello", to: Array("something else".utf8))
+                // Whoever answers first says what the image is.
+                $0[2].setDelay(.milliseconds(300))
+            },
             configure: { $0.replicaTiming.recheck = .hours(1) })
         try await image.waitUntil("connected", 0, 1)
         try await image.waitUntil("refused", 2)
