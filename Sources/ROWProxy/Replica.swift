@@ -300,7 +300,10 @@ final class Replica {
             watch()
         }
         var timeout = deadline - now
-        if owner.hasReady(besides: self) { timeout = min(timeout, settings.callMaximum) }
+        // A READ may well wait that long behind others, on a slow way; the watchdog sees that they come.
+        if procedure != .read, owner.hasReady(besides: self) {
+            timeout = min(timeout, settings.callMaximum)
+        }
         connection.nfs3(
             procedure, arguments, credential: credential ?? settings.credential, timeout: timeout
         ) { result in

@@ -35,7 +35,7 @@ struct ReplicaSettings {
 
     /// How long a server may send nothing while others are ready.
     var silenceMaximum: TimeAmount { min(timeout / 4, .seconds(3)) }
-    /// How long it may work at one call while others are ready.
+    /// How long it may work at one call other than READ while others are ready.
     var callMaximum: TimeAmount { max(timeout / 2, silenceMaximum) }
 }
 

@@ -97,12 +97,30 @@ import Testing
     @Test func aCallThatIsLostIsMadeElsewhere() async throws {
         let image = try await Replicated.start(configure: { $0.mainTimeout = .seconds(2) })
         try await image.waitUntil("connected", 0, 1)
+        // Probes are answered meanwhile, so no server is silent.
+        for server in image.servers { server.inject(.drop, on: .lookup) }
+        let name = NFS3.Filename("hello")
+        let found = try await image.served.client.lookup(name, in: image.served.root)
+        #expect(found.status == .jukebox)
+        image.servers[try #require(try await image.active)].inject(.drop, on: .lookup)
+        let hello = try await image.served.client.lookup(name, in: image.served.root).success.object
+        #expect(try await image.served.text(of: hello) == "hello, world\n")
+        #expect(try await image.mains.map(\.state) == ["connected", "connected"])
+        try await image.stop()
+    }
+
+    @Test func aReadThatIsLostLeavesTheServerWhenNothingElseComesFromIt() async throws {
+        let image = try await Replicated.start(configure: {
+            $0.mainTimeout = .seconds(20)
+            $0.replicaTiming.probe = .hours(1)
+        })
+        try await image.waitUntil("connected", 0, 1)
         let hello = try await image.served.handle("hello")
         let first = try #require(try await image.active)
-        // Probes are answered meanwhile, so the server is not silent.
         image.servers[first].inject(.drop, on: .read)
         #expect(try await image.served.text(of: hello) == "hello, world\n")
-        #expect(try await image.mains[first].state == "connected")
+        #expect(try await image.active == 1 - first)
+        try await image.waitUntil("connected", first)
         try await image.stop()
     }
 
