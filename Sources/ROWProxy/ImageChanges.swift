@@ -31,8 +31,11 @@ final class ImageChanges {
     func close() { timer?.cancel() }
 
     private func look() {
-        guard !isUnderWay, let replica = remote.active, let root = replica.rootHandle else { return }
+        guard !isUnderWay, let replica = remote.active, let root = replica.rootHandle else {
+            return
+        }
         isUnderWay = true
+        let remote = remote
         let deadline = NIODeadline.now() + remote.settings.timeout
         let image = remote.settings.image
         replica.getattr(root, by: deadline) { found in
@@ -49,8 +52,11 @@ final class ImageChanges {
                 case .unknown, .away: break
                 }
             } then: {
-                self.isUnderWay = false
-                self.tell(changed, at: replica)
+                // What this refers to may have been closed meanwhile, and lives until here.
+                withExtendedLifetime(remote) {
+                    self.isUnderWay = false
+                    self.tell(changed, at: replica)
+                }
             }
         }
     }
@@ -76,6 +82,7 @@ final class ImageChanges {
         if told.count >= Self.toldMaximum { told.removeAll(keepingCapacity: true) }
         told.insert(id)
         remote.settings.onEvent(
-            "\(replica.title) changed the ctime of \(remote.pathText(id)), though not what it holds")
+            "\(replica.title) changed the ctime of \(remote.pathText(id)), though not what it holds"
+        )
     }
 }

@@ -64,7 +64,8 @@ final class RemoteImage {
     /// - Parameter urls: as the image store was told of them.
     /// - Parameter first: one that has just been asked for the root that the image store was made with.
     init(
-        servers urls: [NFSURL], first: (index: Int, opened: Replica.Opened)?, settings: ReplicaSettings
+        servers urls: [NFSURL], first: (index: Int, opened: Replica.Opened)?,
+        settings: ReplicaSettings
     ) {
         self.settings = settings
         self.servers = ReplicaSet(count: urls.count)
@@ -218,7 +219,8 @@ final class RemoteImage {
     private func followActive() {
         guard let active = servers.active, active != lastActive else { return }
         if let lastActive {
-            settings.onEvent("main is \(replicas[active].name) now, was \(replicas[lastActive].name)")
+            settings.onEvent(
+                "main is \(replicas[active].name) now, was \(replicas[lastActive].name)")
         }
         lastActive = active
     }

@@ -11,7 +11,8 @@ extension Replica {
 
     /// READs a range in pieces when it is longer than one READ, or when the server answers with less.
     func read(
-        _ id: NodeID, _ range: Range<UInt64>, by deadline: NIODeadline, then: @escaping DataCompletion
+        _ id: NodeID, _ range: Range<UInt64>, by deadline: NIODeadline,
+        then: @escaping DataCompletion
     ) {
         read(Piece(id: id, range: range, deadline: deadline), then: then)
     }

@@ -27,6 +27,8 @@ final class ReplicaCheck {
     }
 
     private let replica: Replica
+    /// Lives as long as this is under way.
+    private let owner: RemoteImage
     private let trusted: Replica?
     private let walk: ReplicaWalk
     private let deadline: NIODeadline
@@ -45,6 +47,7 @@ final class ReplicaCheck {
     /// - Parameter trusted: another that has passed, if there is one.
     init(of replica: Replica, trusted: Replica?) {
         self.replica = replica
+        owner = replica.owner
         self.trusted = trusted
         deadline = .now() + min(replica.settings.timeout, ReplicaTiming.connectTimeoutMaximum)
         walk = ReplicaWalk(replica, by: deadline)
@@ -65,28 +68,35 @@ final class ReplicaCheck {
     private func compareNodes(_ then: @escaping (Verdict) -> Void) {
         let all = replica.image.sample(Self.sampleMaximum)
         // What no server has as it was says nothing about this one.
-        let nodes = all.filter { !replica.owner.isChanged($0) }
+        let nodes = all.filter { !owner.isChanged($0) }
         var verdict = Verdict.same
         walk.compare(nodes) { id, outcome in
             switch outcome {
             case .same(let entry): self.addFile(id, entry)
             case .differs(let how):
-                if case .same = verdict { verdict = .differs("\(self.replica.owner.pathText(id)) \(how)") }
+                if case .same = verdict {
+                    verdict = .differs("\(self.owner.pathText(id)) \(how)")
+                }
             case .unknown: break
             case .away: verdict = .away
             }
         } then: {
             guard case .same = verdict else { return then(verdict) }
-            if all.count < Self.sampleMaximum { self.compareRoots(then) } else { self.compareFiles(then) }
+            if all.count < Self.sampleMaximum {
+                self.compareRoots(then)
+            } else {
+                self.compareFiles(then)
+            }
         }
     }
 
     private func addFile(_ id: NodeID, _ entry: MainEntry) {
-        guard entry.attributes.type == .regular, entry.attributes.size > 0, let handle = entry.handle
+        guard entry.attributes.type == .regular, entry.attributes.size > 0,
+            let handle = entry.handle
         else { return }
         files.append(
             File(
-                path: replica.owner.pathText(id), id: id,
+                path: owner.pathText(id), id: id,
                 count: Int(min(entry.attributes.size, UInt64(Self.bytesMaximum))), handle: handle))
     }
 
@@ -165,13 +175,17 @@ final class ReplicaCheck {
     // MARK: Bytes
 
     private func compareFiles(_ then: @escaping (Verdict) -> Void) {
-        var left = files.shuffled().prefix(trusted == nil ? Self.attemptsMaximum : 2 * Self.filesMaximum)
+        var left = files.shuffled().prefix(
+            trusted == nil ? Self.attemptsMaximum : 2 * Self.filesMaximum)
         var compared = 0
         func next() {
-            guard compared < Self.filesMaximum, let file = left.popFirst() else { return then(.same) }
+            guard compared < Self.filesMaximum, let file = left.popFirst() else {
+                return then(.same)
+            }
             wantedBytes(of: file) { wanted in
                 guard let wanted else { return next() }
-                self.replica.readStart(of: file.handle, count: file.count, by: self.deadline) { found in
+                self.replica.readStart(of: file.handle, count: file.count, by: self.deadline) {
+                    found in
                     switch found {
                     case .failure(.away): then(.away)
                     case .failure: next()
@@ -190,7 +204,7 @@ final class ReplicaCheck {
     private func wantedBytes(of file: File, then: @escaping (ByteBuffer?) -> Void) {
         func fromCache() {
             guard let id = file.id else { return then(nil) }
-            replica.owner.cachedBytes(id, 0..<UInt64(file.count), then)
+            owner.cachedBytes(id, 0..<UInt64(file.count), then)
         }
         guard let trusted, trusted.state == .ready else { return fromCache() }
         if let handle = file.trustedHandle {

@@ -18,7 +18,9 @@ struct RootListing {
     func names(unlike wanted: RootListing) -> String? {
         let (here, there) = (Set(wanted.entries.map(\.name)), Set(entries.map(\.name)))
         func text(_ name: [UInt8]) -> String { "/" + String(decoding: name, as: UTF8.self) }
-        if let missing = here.subtracting(there).first { return "\(text(missing)) is missing there" }
+        if let missing = here.subtracting(there).first {
+            return "\(text(missing)) is missing there"
+        }
         if let extra = there.subtracting(here).first { return "\(text(extra)) is only there" }
         return nil
     }

@@ -67,7 +67,8 @@ struct MountVerb: AsyncParsableCommand {
                 [
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string,
-                ] + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? []), session: folder,
+                ] + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? []),
+                session: folder,
                 mountPoint: directory)
             do throws(Errno) {
                 try KernelClient.mount(started.place, on: directory, options: options)

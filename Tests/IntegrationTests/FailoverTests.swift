@@ -202,7 +202,8 @@ extension Integration {
                 guard result.status == .ok,
                     data.readableBytesView.elementsEqual(model[look..<look + (1 << 16)])
                 else {
-                    Issue.record("what was written is not there: \(look), \(result.status), \(seed)")
+                    Issue.record(
+                        "what was written is not there: \(look), \(result.status), \(seed)")
                     return
                 }
                 progress.writes.add(1, ordering: .relaxed)

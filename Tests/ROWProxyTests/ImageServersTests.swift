@@ -20,9 +20,10 @@ import Testing
 
     @Test func oneAndSeveralAreRead() throws {
         #expect(try servers("nfs://a/x") == ["nfs://a/x"])
-        #expect(try servers("nfs://a/x,nfs://b:99/y?mountport=7") == [
-            "nfs://a/x", "nfs://b:99/y?mountport=7",
-        ])
+        #expect(
+            try servers("nfs://a/x,nfs://b:99/y?mountport=7") == [
+                "nfs://a/x", "nfs://b:99/y?mountport=7",
+            ])
         #expect(try servers("nfs://a/x%2Cy,nfs://[::1]/z") == ["nfs://a/x%2Cy", "nfs://[::1]/z"])
     }
 

@@ -54,7 +54,8 @@ import Testing
             changing: { $0[1].damageFile("hello", to: Self.otherHello) })
         let good = try #require(try await image.active)
         try await image.waitUntil("refused", 1 - good)
-        #expect(try await image.mains[1 - good].lastError?.contains("/hello has other bytes") == true)
+        #expect(
+            try await image.mains[1 - good].lastError?.contains("/hello has other bytes") == true)
         // It is looked at again and again, and used when it is in order.
         image.servers[1 - good].damageFile("hello", to: Array("hello, world\n".utf8))
         image.servers[good].damageFile("hello", to: Array("hello, world\n".utf8))
@@ -89,7 +90,8 @@ import Testing
         let changed = try await Replicated.server(0, port: image.servers[0].port)
         changed.changeFile("directory/file7", to: [1])
         try await image.waitUntil("refused", 0)
-        #expect(try await image.mains[0].lastError?.contains("/directory/file7 has 1 bytes") == true)
+        #expect(
+            try await image.mains[0].lastError?.contains("/directory/file7 has 1 bytes") == true)
         #expect(changed.calls(.read) == 0)
         try await image.stop()
         try await changed.stop()

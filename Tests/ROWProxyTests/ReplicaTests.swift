@@ -60,8 +60,9 @@ import Testing
             let (result, data) = try await read.value
             #expect(result.status == .ok)
             let start = index * 30_000
-            #expect(data.readableBytesView.elementsEqual(
-                SimulatedTree.largeFile[start..<start + 10_000]))
+            #expect(
+                data.readableBytesView.elementsEqual(
+                    SimulatedTree.largeFile[start..<start + 10_000]))
         }
         try await image.stop()
     }
