@@ -121,7 +121,10 @@ import Testing
     @Test func aServerThatIsFoundToDifferWhenItIsUsedIsRefusedAndTheClientGetsWhatIsRight()
         async throws
     {
-        let image = try await Replicated.start(configure: { $0.replicaTiming.recheck = .hours(1) })
+        let image = try await Replicated.start(configure: {
+            $0.replicaTiming.probe = .milliseconds(50)
+            $0.replicaTiming.recheck = .hours(1)
+        })
         try await image.waitUntil("connected", 0, 1)
         try await image.prefer(1)
         let file3 = try await image.served.handle("directory/file3")

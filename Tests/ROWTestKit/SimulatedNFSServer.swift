@@ -1,3 +1,4 @@
+import Glibc
 public import NFSProtocol
 public import NIOCore
 import NIOPosix
@@ -50,7 +51,7 @@ public final class SimulatedNFSServer: Sendable {
         let core = Core(
             tree: SimulatedTree(tree, fileidOffset: fileidOffset), handleTag: handleTag,
             isWritable: isWritable)
-        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
@@ -62,7 +63,16 @@ public final class SimulatedNFSServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(SimulatedConnection(core: core))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+        // Below the range of outgoing connections, so that it can come back at the same one; and a
+        // program that another test starts may hold a listener for the moment before its own begin.
+        let listener = try await poll(for: "port to listen on", within: .seconds(20)) {
+            do {
+                let port = port == 0 ? LoopbackPort.free() : port
+                return try await bootstrap.bind(host: "127.0.0.1", port: port).get()
+            } catch let error as IOError where error.errnoCode == EADDRINUSE {
+                return nil as (any Channel)?
+            }
+        }
         return SimulatedNFSServer(core: core, listener: listener)
     }
 
