@@ -176,8 +176,7 @@ public final class Proxy: Sendable {
             // A connection that was lost is checked before it is used again.
             options.connection.reconnection = .never
             options.credential = configuration.mainCredential
-            options.timeout = min(
-                configuration.mainTimeout, ReplicaTiming.connectTimeoutMaximum)
+            options.timeout = ReplicaTiming.connectTimeout
             let known = configuration.state.image(configuration.image.canonicalName)
             if ImageStore.knowsRoot(in: known) { return .servers(urls, options, first: nil) }
             return .servers(

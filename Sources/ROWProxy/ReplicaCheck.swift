@@ -49,7 +49,7 @@ final class ReplicaCheck {
         self.replica = replica
         owner = replica.owner
         self.trusted = trusted
-        deadline = .now() + min(replica.settings.timeout, ReplicaTiming.connectTimeoutMaximum)
+        deadline = .now() + ReplicaTiming.connectTimeout
         walk = ReplicaWalk(replica, by: deadline)
     }
 

@@ -16,8 +16,8 @@ struct ReplicaTiming: Sendable {
     /// How long a file that was found changed is stale without asking again.
     var stale = TimeAmount.seconds(30)
 
-    /// The most that a connection attempt's own calls may take.
-    static let connectTimeoutMaximum = TimeAmount.seconds(10)
+    /// What each call of a connection attempt may take, and a check. No client waits for these.
+    static let connectTimeout = TimeAmount.seconds(10)
 }
 
 /// What the servers of an image have in common.
