@@ -8,7 +8,7 @@ import Testing
 @testable import ROWProxy
 
 /// Servers that have not what the image is.
-@Suite struct ReplicaCheckTests {
+@Suite(.serialized) struct ReplicaCheckTests {
     private static let otherHello = Array("HELLO, WORLD\n".utf8)
 
     /// Reads some of everything and looks names up.
@@ -87,8 +87,8 @@ import Testing
         try await image.waitUntil("connected", 0, 1)
         _ = try await image.served.handle("directory/file7")
         for server in image.servers { try await Replicated.kill(server) }
-        let changed = try await Replicated.server(0, port: image.servers[0].port)
-        changed.changeFile("directory/file7", to: [1])
+        let changed = try await Replicated.server(
+            0, tree: Replicated.sample(but: ["file7": "1"]), port: image.servers[0].port)
         try await image.waitUntil("refused", 0)
         #expect(
             try await image.mains[0].lastError?.contains("/directory/file7 has 1 bytes") == true)
@@ -108,8 +108,9 @@ import Testing
             then(ByteBuffer(string: "hello, world\n"))
         }
         for server in image.servers { try await Replicated.kill(server) }
-        let damaged = try await Replicated.server(0, port: image.servers[0].port)
-        damaged.damageFile("hello", to: Self.otherHello)
+        let damaged = try await Replicated.server(
+            0, tree: Replicated.sample(but: ["hello": "HELLO, WORLD\n"]),
+            port: image.servers[0].port)
         try await image.waitUntil("refused", 0)
         #expect(try await image.mains[0].lastError?.contains("/hello has other bytes") == true)
         damaged.damageFile("hello", to: Array("hello, world\n".utf8))
@@ -121,12 +122,12 @@ import Testing
     @Test func aServerThatIsFoundToDifferWhenItIsUsedIsRefusedAndTheClientGetsWhatIsRight()
         async throws
     {
-        let image = try await Replicated.start(configure: {
-            $0.replicaTiming.probe = .milliseconds(50)
-            $0.replicaTiming.recheck = .hours(1)
-        })
+        let image = try await Replicated.start(
+            changing: { $0[0].setDelay(.milliseconds(300)) },
+            configure: { $0.replicaTiming.recheck = .hours(1) })
         try await image.waitUntil("connected", 0, 1)
-        try await image.prefer(1)
+        // The first that answered is asked as long as nothing is measured.
+        try await image.waitUntilActive(1)
         let file3 = try await image.served.handle("directory/file3")
         let file4 = try await image.served.handle("directory/file4")
         #expect(try await image.served.text(of: file3) == "this is file 3\n")

@@ -41,6 +41,22 @@ final class Replicated: Sendable {
             tree, port: port, handleTag: 0x50 + UInt32(index), fileidOffset: UInt64(index) * 1000)
     }
 
+    /// The sample tree with other contents of "hello" or of files of "directory", before anybody sees it.
+    static func sample(but changes: [String: String]) -> SimulatedTree.Item {
+        .directory([
+            ("hello", .file(changes["hello"] ?? "hello, world\n")), ("empty", .file("")),
+            ("large", .file(SimulatedTree.largeFile)),
+            (
+                "directory",
+                .directory(
+                    (0..<40).map {
+                        ("file\($0)", .file(changes["file\($0)"] ?? "this is file \($0)\n"))
+                    })
+            ),
+            ("link", .symlink("directory/file7")),
+        ])
+    }
+
     private init(_ servers: [SimulatedNFSServer], _ served: Served) {
         self.servers = servers
         self.served = served
