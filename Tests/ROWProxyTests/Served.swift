@@ -157,7 +157,7 @@ extension NFSClient {
 }
 
 /// An NFS status where a test wants success.
-struct UnexpectedStatus: Error {
+struct UnexpectedStatus: Error, Equatable {
     let status: NFS3.Status
 }
 
