@@ -241,7 +241,7 @@ public final class Proxy: Sendable {
     ) async throws {
         let imageLoop = imageLoop
         try await group.next().submit {
-            guard case .remote(let remote)? = imageLoop.value?.main.kind else { return }
+            guard case .remote(let remote, _)? = imageLoop.value?.main.kind else { return }
             remote.cachedBytes = { hook($0, $1, $2) }
         }.get()
     }
