@@ -56,15 +56,15 @@ final class MainSource {
         switch kind {
         case .directory(let directory):
             counters.countMain(fetch.procedure)
-            finish(fetch, directory.perform(fetch, in: image), replica: 0)
+            finish(fetch, directory.perform(fetch, in: image))
         case .remote(let remote, _):
-            remote.perform(fetch) { self.finish(fetch, $0, replica: $1) }
+            remote.perform(fetch) { self.finish(fetch, $0) }
         }
     }
 
-    private func finish(_ fetch: Fetch, _ result: FetchResult, replica: Int) {
+    private func finish(_ fetch: Fetch, _ result: FetchResult) {
         do {
-            try image.feed(fetch, result, replica: replica)
+            try image.feed(fetch, result, replica: 0)
         } catch {
             wake(fetch, error.status)
             return

@@ -16,7 +16,7 @@ struct MountVerb: AsyncParsableCommand {
             `rowctl umount` takes both away again; what was changed stays in the session.
             """)
 
-    @Argument(help: MainOptions.imageHelp)
+    @Argument(help: "nfs://host[:port]/export[?mountport=N], or a directory of this machine.")
     var image: String
 
     @Argument(help: "The directory to mount on.")
@@ -39,8 +39,6 @@ struct MountVerb: AsyncParsableCommand {
             "What acknowledged changes survive.",
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
-
-    @OptionGroup var main: MainOptions
 
     @OptionGroup var shadow: ShadowOption
 
@@ -72,7 +70,7 @@ struct MountVerb: AsyncParsableCommand {
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string, "--cache-size",
                     cache.size.description,
-                ] + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? [])
+                ] + (shadow.map { ["--shadow", $0.description] } ?? [])
                     + (profiles.recordPath.map { ["--record", $0] } ?? [])
                     + (profiles.profilePath.map { ["--profile", $0] } ?? []),
                 session: folder, mountPoint: directory)

@@ -83,10 +83,8 @@ extension SessionStatus {
             "nodes       \(handles) in memory",
         ]
         for server in main {
-            let isSpare = main.count > 1 && server.state == "connected" && !server.isActive
-            let time = server.roundTripMS.map { String(format: ", %.1f ms", $0) } ?? ""
             lines.append(
-                "main        \(server.server) \(server.state)\(isSpare ? ", spare" : "")\(time)"
+                "main        \(server.server) \(server.state)"
                     + (server.lastError.map { ": \($0.printable)" } ?? ""))
         }
         if let shadow {

@@ -157,7 +157,7 @@ extension NFSClient {
 }
 
 /// An NFS status where a test wants success.
-struct UnexpectedStatus: Error, Equatable {
+struct UnexpectedStatus: Error {
     let status: NFS3.Status
 }
 
