@@ -57,24 +57,19 @@ import Testing
         try await server.stop()
     }
 
-    /// Bytes come whole, in order and no faster than the rate; a machine that is not busy throughout sees
-    /// at least 90 % of it.
-    @Test func aTransferTakesTheWholeRateAndNoMore() async throws {
+    /// Bytes come whole, in order and no faster than the rate. That they come as fast as it is shown in
+    /// virtual time: here that would be a test of the machine.
+    @Test func aTransferIsNoFasterThanTheRate() async throws {
         let (size, rate) = (6 << 20, 160_000_000)
         let source = try await Source.start(size: size)
         let relay = try await FaultyTransport.start(target: source.port)
         try await relay.setLink(roundTrip: .milliseconds(30), bitsPerSecond: rate)
         let atBest = Duration.seconds(Double(size * 8) / Double(rate))
-        var isFast = false
-        for _ in 0..<20 where !isFast {
-            let start = ContinuousClock.now
-            let bytes = try await source.fetch(from: relay.port)
-            let time = ContinuousClock.now - start
-            #expect(bytes == source.bytes)
-            #expect(time >= atBest + .milliseconds(15))
-            isFast = time - .milliseconds(15) <= atBest / 0.9
-        }
-        #expect(isFast)
+        let start = ContinuousClock.now
+        let bytes = try await source.fetch(from: relay.port)
+        let time = ContinuousClock.now - start
+        #expect(bytes == source.bytes)
+        #expect(time >= atBest + .milliseconds(15))
         try await relay.stop()
         try await source.stop()
     }
@@ -156,23 +151,26 @@ private final class Sender: ChannelInboundHandler {
     init(bytes: ByteBuffer) { self.bytes = bytes }
 
     func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel
-        channel.writeAndFlush(bytes).whenComplete { _ in channel.close(promise: nil) }
+        // Whoever has all of it closes.
+        context.writeAndFlush(NIOAny(bytes), promise: nil)
     }
 }
 
 private final class Collector: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let promise: EventLoopPromise<ByteBuffer>
+    private let capacity: Int
     private var collected: ByteBuffer
 
     init(_ promise: EventLoopPromise<ByteBuffer>, capacity: Int) {
         self.promise = promise
+        self.capacity = capacity
         collected = ByteBufferAllocator().buffer(capacity: capacity)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         collected.writeImmutableBuffer(unwrapInboundIn(data))
+        if collected.readableBytes >= capacity { context.close(promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) { promise.succeed(collected) }
