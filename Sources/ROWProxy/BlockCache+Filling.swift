@@ -77,10 +77,7 @@ extension BlockCache {
     }
 
     private struct Filled: Sendable {
-        let open: CacheFile?
-        var opened: CacheFile?
-        var file: CacheFile? { opened ?? open }
-        var wasCutShort = false
+        var file: JobFile
         /// Nil: the file was cut short meanwhile.
         var allocated: UInt64?
         var failure: Errno?
@@ -94,16 +91,12 @@ extension BlockCache {
         schedule(
             entry, isAlone: { entry.file == nil },
             {
-                let open = entry.file
+                let file = JobFile(of: entry)
                 return {
-                    var filled = Filled(open: open)
+                    var filled = Filled(file: file)
                     do throws(Errno) {
-                        if open == nil {
-                            filled.opened = try directory.open(layout, create: true) {
-                                filled.wasCutShort = true
-                            }
-                        }
-                        guard let file = filled.file else { return filled }
+                        try filled.file.openIfNeeded(in: directory, layout, create: true)
+                        guard let file = filled.file.file else { return filled }
                         filled.allocated = try data.withBlock { bytes throws(Errno) in
                             try file.write(blocks, bytes)
                         }
@@ -124,11 +117,10 @@ extension BlockCache {
 
     private func take(_ filled: Filled, _ fill: Fill, _ entry: CacheEntry) {
         let id = entry.layout.id
-        if filled.wasCutShort { damaged(id, "was cut short") }
-        opened(filled.opened, by: entry)
+        took(filled.file, entry)
         if let failure = filled.failure { return failed(failure) }
-        guard let file = filled.file, let allocated = filled.allocated else {
-            if let file = filled.file { lost(file) }
+        guard let file = filled.file.file, let allocated = filled.allocated else {
+            if let file = filled.file.file { lost(file) }
             return
         }
         // Otherwise the file was lost while this was written.

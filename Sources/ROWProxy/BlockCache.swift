@@ -228,12 +228,9 @@ final class BlockCache {
     }
 
     private struct Learned: Sendable {
-        let open: CacheFile?
-        var opened: CacheFile?
-        var file: CacheFile? { opened ?? open }
+        var file: JobFile
         var page: CacheFile.TablePage?
         var isMissing = false
-        var wasCutShort = false
     }
 
     /// Opens the cache file, if there is one, and reads a page of its table.
@@ -247,17 +244,13 @@ final class BlockCache {
         schedule(
             entry, isAlone: { entry.file == nil },
             {
-                let open = entry.file
+                let file = JobFile(of: entry)
                 return {
-                    var learned = Learned(open: open)
+                    var learned = Learned(file: file)
                     do throws(Errno) {
-                        if open == nil {
-                            learned.opened = try directory.open(layout, create: false) {
-                                learned.wasCutShort = true
-                            }
-                            learned.isMissing = learned.file == nil
-                        }
-                        learned.page = try learned.file?.tablePage(page)
+                        try learned.file.openIfNeeded(in: directory, layout, create: false)
+                        learned.isMissing = learned.file.file == nil
+                        learned.page = try learned.file.file?.tablePage(page)
                     } catch {
                         // Nothing is known then, and main is asked.
                     }
@@ -270,19 +263,19 @@ final class BlockCache {
     }
 
     private func finishLearning(_ entry: CacheEntry, _ page: UInt64, _ learned: Learned) {
-        if learned.wasCutShort { damaged(entry.layout.id, "was cut short") }
         if learned.isMissing {
             entry.blocks = CachedBlocks(isEmpty: true)
             index.remove(entry.layout.id)
         }
-        opened(learned.opened, by: entry)
-        if let page = learned.page, entry.file === learned.file { entry.blocks.learn(page) }
+        took(learned.file, entry)
+        if let page = learned.page, entry.file === learned.file.file { entry.blocks.learn(page) }
         for then in entry.learners.removeValue(forKey: page) ?? [] { then() }
     }
 
-    /// Takes in the file that a job, alone, has opened for an entry.
-    func opened(_ file: CacheFile?, by entry: CacheEntry) {
-        guard let file else { return }
+    /// Takes in the file that a job, alone, may have opened for an entry.
+    func took(_ job: JobFile, _ entry: CacheEntry) {
+        if job.wasCutShort { damaged(entry.layout.id, "was cut short") }
+        guard let file = job.opened else { return }
         entry.file = file
         if file.isNew { entry.blocks = CachedBlocks(isEmpty: true) }
     }

@@ -1,4 +1,5 @@
 import ROWCore
+import SystemPackage
 
 /// One cache file that is in use, and the jobs that are to be done to it, in order: those that read or
 /// write blocks at the same time, those that make or remove the file or give blocks up alone.
@@ -53,5 +54,26 @@ final class CacheEntry {
             runsAlone = isAlone
             job.begin()
         }
+    }
+}
+
+/// An entry's file as a job on the pool has it: open already, or opened by the job.
+struct JobFile: Sendable {
+    private let open: CacheFile?
+    private(set) var opened: CacheFile?
+    private(set) var wasCutShort = false
+
+    /// - Parameter entry: as it is when the job begins.
+    init(of entry: CacheEntry) { open = entry.file }
+
+    var file: CacheFile? { opened ?? open }
+
+    mutating func openIfNeeded(
+        in directory: CacheDirectory, _ layout: CacheLayout, create: Bool
+    ) throws(Errno) {
+        guard open == nil else { return }
+        var wasCutShort = false
+        defer { self.wasCutShort = wasCutShort }
+        opened = try directory.open(layout, create: create) { wasCutShort = true }
     }
 }

@@ -77,7 +77,11 @@ final class FilesAhead {
     }
 
     private func next(_ walk: Walk) -> Prefetcher.Next {
+        var steps = 0
         while walk.expected.count < walk.window {
+            // Directories, links and empty files are not waited for.
+            steps += 1
+            guard steps <= Prefetcher.stepsInTurn else { return .goOn }
             guard let step = try? walk.walk.next(in: image) else { return .end }
             switch step {
             case .end: return .end

@@ -444,6 +444,7 @@ final class ImageLoop {
         for session in sessions.all { writeStatusFile(of: session) }
         server.closeAll()
         main.namesAhead?.close()
+        main.prefetcher?.close()
         if case .remote(let remote, _) = main.kind { remote.connection.close() }
         // What main has just said may be on its way into the database.
         image.commit { _ in

@@ -149,7 +149,7 @@ final class ImageTaskRun {
             }
         }
         let next = { () -> Prefetcher.Next in
-            while true {
+            for _ in 0..<Prefetcher.stepsInTurn {
                 if let (layout, rest) = file {
                     let end = min(rest.lowerBound + Self.blocksAtOnce, rest.upperBound)
                     file = end < rest.upperBound ? (layout, end..<rest.upperBound) : nil
@@ -178,6 +178,7 @@ final class ImageTaskRun {
                 case .end, nil: walk = nil
                 }
             }
+            return .goOn
         }
         let run = Prefetcher.Run(
             rate: rate, next: next,

@@ -20,6 +20,8 @@ final class Prefetcher {
         case need(Fetch, with: [Fetch])
         /// Nothing for now; see ``resume(_:)``.
         case pause
+        /// Much was gone through that need not be fetched; the run goes on in the next turn of the loop.
+        case goOn
         case end
     }
 
@@ -60,17 +62,21 @@ final class Prefetcher {
         }
     }
 
-    private let main: MainSource
+    /// Has this.
+    private unowned let main: MainSource
     private let reads: CachedReads
     private let loop: any EventLoop
     private var window = PrefetchWindow()
     private var runs: [Run] = []
     private var isPumping = false
+    private var isClosed = false
 
     /// How long to wait for a main that is away.
     private static let pause = TimeAmount.seconds(1)
     /// What a call costs beside its bytes.
     private static let callBytes = 4096
+    /// What is here already is done at once: that much of it in a turn of the loop.
+    static let stepsInTurn = 256
 
     init(main: MainSource, reads: CachedReads, loop: any EventLoop) {
         self.main = main
@@ -78,7 +84,14 @@ final class Prefetcher {
         self.loop = loop
     }
 
+    /// Begins nothing more.
+    func close() {
+        isClosed = true
+        for run in runs { stop(run) }
+    }
+
     func start(_ run: Run) {
+        guard !isClosed else { return }
         runs.append(run)
         resume(run)
     }
@@ -103,10 +116,15 @@ final class Prefetcher {
         guard !isPumping else { return }
         isPumping = true
         defer { isPumping = false }
+        var steps = 0
         var isIdle = false
         while !isIdle, window.hasRoom {
+            guard steps < Self.stepsInTurn else { return later(.zero) { self.pump() } }
             isIdle = true
-            for run in runs where window.hasRoom && step(run) { isIdle = false }
+            for run in runs where window.hasRoom && step(run) {
+                isIdle = false
+                steps += 1
+            }
         }
     }
 
@@ -115,6 +133,13 @@ final class Prefetcher {
         guard !run.isOver, !run.isWaiting, isDue(run) else { return false }
         switch run.next() {
         case .pause: return false
+        case .goOn:
+            run.isWaiting = true
+            later(.zero) {
+                run.isWaiting = false
+                self.pump()
+            }
+            return false
         case .end:
             run.isOver = true
             finishIfDone(run)

@@ -26,7 +26,10 @@ final class ProfileReplay {
     }
 
     private func next() -> Prefetcher.Next {
+        var steps = 0
         while let (path, access) = rest.first {
+            steps += 1
+            guard steps <= Prefetcher.stepsInTurn else { return .goOn }
             do throws(Interrupt) {
                 guard let id = try image.find(path) else {
                     missing += 1

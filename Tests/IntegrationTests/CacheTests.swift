@@ -99,6 +99,7 @@ extension Integration {
                         await Self.readUntilItEnds(proxy, image, generator)
                     }
                 }
+                // Not waited for: the moment of the kill is to be a random one.
                 let pause = Int.random(in: 20...700, using: &generator)
                 try await Task.sleep(for: .milliseconds(pause))
                 try await proxy.kill()

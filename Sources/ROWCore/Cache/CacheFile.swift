@@ -72,16 +72,7 @@ public final class CacheFile: @unchecked Sendable {
     public func tablePage(_ page: UInt64) throws(Errno) -> TablePage {
         let first = page * CachedBlocks.pageBlocks
         let count = Int(min(layout.blockCount - first, CachedBlocks.pageBlocks))
-        var table = [UInt32](repeating: 0, count: count)
-        let failure = table.withUnsafeMutableBytes { memory -> Errno? in
-            do throws(Errno) {
-                try file.read(into: memory, at: layout.entryOffset(of: first))
-                return nil
-            } catch {
-                return error
-            }
-        }
-        if let failure { throw failure }
+        let table = try entries(from: first, count: count)
         var words = [UInt64](repeating: 0, count: BlockSet.wordsPerPage)
         for index in table.indices where table[index] != 0 {
             words[index >> 6] |= 1 << UInt64(index & 63)
@@ -105,7 +96,7 @@ public final class CacheFile: @unchecked Sendable {
     public func read(
         _ block: UInt64, into memory: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> BlockRead {
-        let expected = try entry(of: block)
+        let expected = try entries(from: block, count: 1)[0]
         guard expected != 0 else { return try isWhole ? .absent : .lost }
         try file.read(into: memory, at: layout.bytes(of: block).lowerBound)
         if layout.checksum(of: block, UnsafeRawBufferPointer(memory)) == expected { return .bytes }
@@ -153,9 +144,9 @@ public final class CacheFile: @unchecked Sendable {
     /// Bytes of storage that the file takes up.
     public var allocatedBytes: UInt64 { get throws(Errno) { try file.allocatedBytes } }
 
-    private func entry(of block: UInt64) throws(Errno) -> UInt32 {
-        var entry: UInt32 = 0
-        let failure = withUnsafeMutableBytes(of: &entry) { memory -> Errno? in
+    private func entries(from block: UInt64, count: Int) throws(Errno) -> [UInt32] {
+        var entries = [UInt32](repeating: 0, count: count)
+        let failure = entries.withUnsafeMutableBytes { memory -> Errno? in
             do throws(Errno) {
                 try file.read(into: memory, at: layout.entryOffset(of: block))
                 return nil
@@ -164,7 +155,7 @@ public final class CacheFile: @unchecked Sendable {
             }
         }
         if let failure { throw failure }
-        return UInt32(littleEndian: entry)
+        return entries.map { UInt32(littleEndian: $0) }
     }
 
     private func setEntries(from block: UInt64, to values: [UInt32]) throws(Errno) {

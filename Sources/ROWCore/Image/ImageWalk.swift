@@ -56,6 +56,7 @@ public struct ImageWalk {
     /// The directories that come next and are not listed yet, as far as is known.
     public func listingsAhead(in image: ImageStore) -> [Fetch] {
         var ahead: [Fetch] = []
+        var entries = 0
         // A walk comes back to what it passed on the way down.
         for (directory, cookie) in stack.reversed() {
             try? image.forEachEntry(of: directory, after: cookie) { _, _, child throws(Interrupt) in
@@ -64,14 +65,20 @@ public struct ImageWalk {
                 {
                     ahead.append(.listing(directory: child))
                 }
+                entries += 1
                 return ahead.count < Self.listingsAheadMaximum
+                    && entries < Self.entriesAheadMaximum
             }
-            if ahead.count >= Self.listingsAheadMaximum { break }
+            if ahead.count >= Self.listingsAheadMaximum || entries >= Self.entriesAheadMaximum {
+                break
+            }
         }
         return ahead
     }
 
     private static let listingsAheadMaximum = 32
+    /// Entries that are gone through for that: the loop waits for it.
+    private static let entriesAheadMaximum = 512
 
     /// Leaves the directory that the walk is in.
     public mutating func skip() { stack.removeLast() }

@@ -18,20 +18,16 @@ public final class UnseenObjects {
     /// Entries that one search goes through: clients wait for it.
     private static let entriesMaximum = 512
 
+    private let image: ImageStore
     private let selectEntries: RowStatement
-    private let selectCookie: RowStatement
 
     public init(_ image: ImageStore) throws(StateError) {
+        self.image = image
         selectEntries = try image.reader.prepare(
             """
             SELECT d.cookie, n.id, n.type, n.complete, n.target FROM dentry d
             JOIN node n ON n.id = d.child WHERE d.parent = ? AND d.cookie > ?
             ORDER BY d.cookie LIMIT \(Self.entriesMaximum)
-            """)
-        selectCookie = try image.reader.prepare(
-            """
-            SELECT d.cookie FROM node n JOIN dentry d ON d.parent = n.parent AND d.name = n.name
-            WHERE n.id = ?
             """)
     }
 
@@ -41,7 +37,7 @@ public final class UnseenObjects {
         _ kind: Kind, in directory: NodeID, after child: NodeID? = nil, count: Int
     ) -> Found {
         var found = Found()
-        let start = child.map { cookie(of: $0) } ?? 0
+        let start = child.flatMap { image.place(of: $0)?.cookie } ?? 0
         found.isAll = search(kind, directory, start..<UInt64(Int64.max), count, &found.objects)
         if found.isAll, start > 0 {
             found.isAll = search(kind, directory, 0..<start, count, &found.objects)
@@ -77,12 +73,6 @@ public final class UnseenObjects {
         case .links:
             return type == NFS3.FileType.symbolicLink.rawValue && selectEntries.isNull(4)
         }
-    }
-
-    private func cookie(of child: NodeID) -> UInt64 {
-        selectCookie.bind(1, child.row)
-        defer { selectCookie.reset() }
-        return (try? selectCookie.step()) == true ? UInt64(bitPattern: selectCookie.int(0)) : 0
     }
 }
 
