@@ -31,12 +31,11 @@ extension BlockCache {
         let entry = entry(layout)
         guard layout.blockCount > 1 else { return giveUp(entry) }
         let start = eviction.sweep?.id == id ? eviction.sweep?.block ?? 0 : 0
-        if entry.blocks.state(of: start) != .unknown {
+        let page = CachedBlocks.page(of: start)
+        if entry.blocks.knows(page) {
             giveUpBlocks(of: entry, from: start)
         } else {
-            learn(entry, CachedBlocks.page(of: start)) {
-                self.giveUpBlocks(of: entry, from: start)
-            }
+            learn(entry, page) { self.giveUpBlocks(of: entry, from: start) }
         }
     }
 

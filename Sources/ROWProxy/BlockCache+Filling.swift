@@ -9,7 +9,7 @@ extension BlockCache {
         let layout: CacheLayout
         let blocks: Range<UInt64>
         let data: ByteBuffer
-        let done: () -> Void
+        let done: (_ isKept: Bool) -> Void
 
         /// What of memory it holds: the buffer that a small file came in is larger than the file.
         var memoryBytes: Int { blocks.count * Int(CacheLayout.blockBytes) }
@@ -32,20 +32,18 @@ extension BlockCache {
         fileprivate static let memoryBytesMaximum = 16 << 20
         /// Few, so that those who read from the disk need not wait for all that is to be written.
         fileprivate static let countMaximum = 8
-
-        /// Whether nothing waits, nor is being written.
-        var isIdle: Bool { queue.isEmpty && count == 0 }
     }
 
-    /// Keeps blocks that main sent. Until `done` they are not to be read from here.
+    /// Keeps blocks that main sent. Until `done` they are not to be read from here; it hears whether
+    /// they were kept.
     func fill(
         _ layout: CacheLayout, _ blocks: Range<UInt64>, _ data: ByteBuffer,
-        done: @escaping () -> Void
+        done: @escaping (_ isKept: Bool) -> Void
     ) {
         let fill = Fill(layout: layout, blocks: blocks, data: data, done: done)
         guard !filling.hasFailed,
             filling.memoryBytes + fill.memoryBytes <= Filling.memoryBytesMaximum
-        else { return done() }
+        else { return done(false) }
         filling.memoryBytes += fill.memoryBytes
         filling.queue.append(fill)
         proceed()
@@ -68,12 +66,12 @@ extension BlockCache {
         guard filling.count == 0 else { return }
         let dropped = filling.queue
         filling.queue = []
-        for fill in dropped { finish(fill) }
+        for fill in dropped { finish(fill, isKept: false) }
     }
 
-    private func finish(_ fill: Fill) {
+    private func finish(_ fill: Fill, isKept: Bool) {
         filling.memoryBytes -= fill.memoryBytes
-        fill.done()
+        fill.done(isKept)
     }
 
     private struct Filled: Sendable {
@@ -109,26 +107,30 @@ extension BlockCache {
         ) { filled in
             self.filling.count -= 1
             self.filling.storageBytes -= fill.storageBytes
-            self.take(filled, fill, entry)
-            self.finish(fill)
+            self.finish(fill, isKept: self.take(filled, fill, entry))
             self.proceed()
         }
     }
 
-    private func take(_ filled: Filled, _ fill: Fill, _ entry: CacheEntry) {
+    /// - Returns: whether the blocks are in the file now.
+    private func take(_ filled: Filled, _ fill: Fill, _ entry: CacheEntry) -> Bool {
         let id = entry.layout.id
         took(filled.file, entry)
-        if let failure = filled.failure { return failed(failure) }
+        if let failure = filled.failure {
+            failed(failure)
+            return false
+        }
         guard let file = filled.file.file, let allocated = filled.allocated else {
             if let file = filled.file.file { lost(file) }
-            return
+            return false
         }
         // Otherwise the file was lost while this was written.
-        guard entry.file === file else { return }
+        guard entry.file === file else { return false }
         entry.blocks.checked(fill.blocks)
         // Those who write at the same time may be heard of in another order, and only add to it.
         index.set(id, allocated: max(allocated, index.allocated(of: id)))
         filling.blocksDone += fill.blocks.count
+        return true
     }
 
     private func failed(_ failure: Errno) {

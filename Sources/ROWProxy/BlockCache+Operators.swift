@@ -15,7 +15,7 @@ extension BlockCache {
             if let kept = entry.blocks.firstPresent(from: start, limit: end) { return then(kept) }
             self.loop.assumeIsolated().execute { self.firstKept(layout, from: end, then: then) }
         }
-        if entry.file == nil || entry.blocks.state(of: start) == .unknown {
+        if entry.file == nil || !entry.blocks.knows(page) {
             learn(entry, page, then: look)
         } else {
             look()

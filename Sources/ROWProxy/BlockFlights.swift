@@ -21,13 +21,23 @@ struct BlockFlights {
     typealias Waiter = (Result<Piece, MainSource.ReadFailure>) -> Void
 
     private var flights: [Key: [Waiter]] = [:]
-    private var landed: [Key: Piece] = [:]
+    private var landed: [Key: Landed] = [:]
+
+    private struct Landed {
+        let piece: Piece
+        var whenWritten: [(_ isKept: Bool) -> Void] = []
+    }
 
     /// Blocks under way or in memory.
     var count: Int { flights.count + landed.count }
 
     /// What has come and is not on disk yet.
-    func inMemory(_ key: Key) -> Piece? { landed[key] }
+    func inMemory(_ key: Key) -> Piece? { landed[key]?.piece }
+
+    /// Lets somebody know when a block that is in memory is on disk, or will never be.
+    mutating func whenWritten(_ key: Key, _ then: @escaping (_ isKept: Bool) -> Void) {
+        landed[key]?.whenWritten.append(then)
+    }
 
     /// Lets a block be waited for, by nobody if it is to be fetched ahead.
     /// - Returns: whether it has to be fetched now.
@@ -43,10 +53,15 @@ struct BlockFlights {
     mutating func land(
         _ key: Key, _ result: Result<Piece, MainSource.ReadFailure>, isKept: Bool
     ) -> [Waiter] {
-        if isKept, case .success(let piece) = result { landed[key] = piece }
+        if isKept, case .success(let piece) = result {
+            landed[key] = Landed(piece: piece)
+        }
         return flights.removeValue(forKey: key) ?? []
     }
 
     /// It is on disk now, or will never be.
-    mutating func forget(_ key: Key) { landed[key] = nil }
+    /// - Returns: those to tell.
+    mutating func forget(_ key: Key) -> [(_ isKept: Bool) -> Void] {
+        landed.removeValue(forKey: key)?.whenWritten ?? []
+    }
 }

@@ -69,12 +69,15 @@ final class CachedReads {
     struct FetchedAhead {
         /// Of those that main was asked for.
         var bytes = 0
-        /// Of the first that could not be had.
+        /// When the last of them came.
+        var arrival: NIODeadline?
+        /// Of the first that could not be had, or kept.
         var failure: NFS3.Status?
     }
 
     /// Gets blocks into the cache that nobody waits for yet.
-    /// - Parameter then: called when all of them are here, or cannot be had.
+    /// - Parameter then: called when all of them are on disk, or cannot be had: what main sends faster
+    ///   than the disk takes it, the disk holds up.
     func fetchAhead(
         _ layout: CacheLayout, _ blocks: Range<UInt64>, then: @escaping (FetchedAhead) -> Void
     ) {
@@ -84,17 +87,35 @@ final class CachedReads {
             toCome -= 1
             if toCome == 0 { then(fetched) }
         }
+        let written = { (isKept: Bool) in
+            if !isKept { fetched.failure = fetched.failure ?? .nospc }
+            came()
+        }
         cache.find(layout, Array(blocks)) { _, absent in
             let missing = absent.filter { block in
                 let key = BlockFlights.Key(id: layout.id, block: block)
-                if self.flights.inMemory(key) != nil { return false }
                 toCome += 1
+                if self.flights.inMemory(key) != nil {
+                    self.flights.whenWritten(key, written)
+                    return false
+                }
                 return self.flights.wait(for: key) { result in
                     switch result {
-                    case .success: fetched.bytes += layout.bytes(of: block).count
-                    case .failure(let failure): fetched.failure = fetched.failure ?? failure.status
+                    case .success(let piece):
+                        if !piece.isFromCache {
+                            fetched.bytes += layout.bytes(of: block).count
+                            fetched.arrival = .now()
+                        }
+                        if self.flights.inMemory(key) != nil {
+                            self.flights.whenWritten(key, written)
+                        } else {
+                            let bytes = layout.bytes(of: block)
+                            written(self.cache.checkedFile(layout.id, bytes) != nil)
+                        }
+                    case .failure(let failure):
+                        fetched.failure = fetched.failure ?? failure.status
+                        came()
                     }
-                    came()
                 }
             }
             self.fetch(layout, missing)
@@ -156,8 +177,11 @@ final class CachedReads {
         _ layout: CacheLayout, _ run: Range<UInt64>, _ piece: BlockFlights.Piece,
         _ keys: [BlockFlights.Key]
     ) {
-        let forget = { for key in keys { self.flights.forget(key) } }
-        guard let data = piece.slice(piece.range) else { return forget() }
+        let forget = { (isKept: Bool) in
+            for waiter in keys.flatMap({ self.flights.forget($0) }) { waiter(isKept) }
+        }
+        // Main may have sent more than it was asked for.
+        guard let data = piece.slice(piece.range) else { return forget(false) }
         cache.fill(layout, run, data, done: forget)
     }
 }

@@ -190,8 +190,7 @@ final class Prefetcher {
         begin(run, cost)
         let started = NIODeadline.now()
         reads.fetchAhead(layout, blocks) { fetched in
-            let time = NIODeadline.now() - started
-            self.end(run, cost, fetched.bytes > 0 ? time : nil)
+            self.end(run, cost, fetched.arrival.map { $0 - started })
             run.progress.fetched += UInt64(fetched.bytes)
             if let rate = run.rate, fetched.bytes > 0 {
                 let pause = Int64(Double(fetched.bytes) / Double(rate) * 1e9)

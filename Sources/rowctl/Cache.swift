@@ -217,6 +217,6 @@ private func fetch(
         "\(sum.files) files, \(byteText(Int(sum.bytes))) here, "
         + "\(byteText(Int(sum.fetched))) fetched"
     guard sum.failures > 0 else { return print(text) }
-    print("\(text); \(sum.failures) pieces did not come: run it again")
+    print("\(text); \(sum.failures) pieces did not come or could not be kept: run it again")
     throw ExitCode.failure
 }

@@ -38,8 +38,11 @@ public struct CachedBlocks {
     public func state(of block: UInt64) -> State {
         if checked.contains(block) { return .checked }
         if present.contains(block) { return .unchecked }
-        return isComplete || knownPages.contains(Self.page(of: block)) ? .absent : .unknown
+        return knows(Self.page(of: block)) ? .absent : .unknown
     }
+
+    /// Whether all of a page's blocks are known, rather than those alone that were read or written.
+    public func knows(_ page: UInt64) -> Bool { isComplete || knownPages.contains(page) }
 
     /// The first block from `start` on that is in the file, as far as is known.
     public func firstPresent(from start: UInt64, limit: UInt64) -> UInt64? {

@@ -131,7 +131,7 @@ private struct Simulation {
         let number = Int(id.rawValue) - 1
         try load(number, create: false)
         guard let file = open[number]?.file else { return index.remove(id) }
-        if open[number]?.blocks.state(of: 0) == .unknown {
+        if open[number]?.blocks.knows(0) == false {
             open[number]?.blocks.learn(try file.tablePage(0))
         }
         let count = layouts[number].blockCount

@@ -17,6 +17,8 @@ import Testing
         #expect(blocks.state(of: 0) == .unknown)
         blocks.checked(5..<6)
         #expect(blocks.state(of: 5) == .checked && blocks.state(of: 6) == .unknown)
+        // One block that was written says nothing of its neighbours, which are not to go with it.
+        #expect(!blocks.knows(0))
         blocks.learn(page(0, [6, 9]))
         #expect(blocks.state(of: 5) == .checked && blocks.state(of: 6) == .unchecked)
         #expect(blocks.state(of: 7) == .absent && blocks.state(of: Self.page) == .unknown)
