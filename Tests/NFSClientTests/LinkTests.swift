@@ -151,26 +151,23 @@ private final class Sender: ChannelInboundHandler {
     init(bytes: ByteBuffer) { self.bytes = bytes }
 
     func channelActive(context: ChannelHandlerContext) {
-        // Whoever has all of it closes.
-        context.writeAndFlush(NIOAny(bytes), promise: nil)
+        let channel = context.channel
+        channel.writeAndFlush(bytes).whenComplete { _ in channel.close(promise: nil) }
     }
 }
 
 private final class Collector: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let promise: EventLoopPromise<ByteBuffer>
-    private let capacity: Int
     private var collected: ByteBuffer
 
     init(_ promise: EventLoopPromise<ByteBuffer>, capacity: Int) {
         self.promise = promise
-        self.capacity = capacity
         collected = ByteBufferAllocator().buffer(capacity: capacity)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         collected.writeImmutableBuffer(unwrapInboundIn(data))
-        if collected.readableBytes >= capacity { context.close(promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) { promise.succeed(collected) }

@@ -27,10 +27,13 @@ final class Relay {
             self, .toServer, from: client, corrupting: corruptOffsets[.toServer])
         try client.closeOnExec()
         try client.pipeline.syncOperations.addHandler(toServer)
-        connect(client, toServer)
+        // As it is now: it may be another when the target has answered.
+        connect(client, toServer, corrupting: corruptOffsets[.toClient])
     }
 
-    private func connect(_ client: any Channel, _ toServer: RelayHandler) {
+    private func connect(
+        _ client: any Channel, _ toServer: RelayHandler, corrupting offset: Int?
+    ) {
         let relay = NIOLoopBound((self, toServer), eventLoop: client.eventLoop)
         ClientBootstrap(group: client.eventLoop)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -40,7 +43,7 @@ final class Relay {
                     try server.closeOnExec()
                     let (owner, toServer) = relay.value
                     let toClient = RelayHandler(
-                        owner, .toClient, from: server, corrupting: owner.corruptOffsets[.toClient])
+                        owner, .toClient, from: server, corrupting: offset)
                     toClient.peer = client
                     toServer.opposite = toClient
                     toClient.opposite = toServer
@@ -57,7 +60,7 @@ final class Relay {
                 case .failure where owner.isPatient && client.isActive:
                     client.eventLoop.scheduleTask(in: .milliseconds(5)) {
                         let (owner, toServer) = relay.value
-                        owner.connect(client, toServer)
+                        owner.connect(client, toServer, corrupting: offset)
                     }
                 case .failure:
                     client.close(promise: nil)
@@ -233,7 +236,14 @@ final class RelayHandler: ChannelInboundHandler {
         relay.closed(source)
         timer?.cancel()
         queue.removeAll()
-        if let peer { relay.end(peer, abortively: relay.isPatient) }
+        if let peer {
+            if relay.isPatient {
+                relay.end(peer, abortively: true)
+            } else {
+                // Closing at once would drop what the peer has not taken yet.
+                peer.writeAndFlush(ByteBuffer()).whenComplete { _ in peer.close(promise: nil) }
+            }
+        }
         peer = nil
     }
 
