@@ -268,6 +268,8 @@ int clinux_end_process(int pid, int signal_number)
 
 int clinux_flock_exclusive_nonblocking(int fd) { return outcome(flock(fd, LOCK_EX | LOCK_NB)); }
 
+int clinux_funlock(int fd) { return outcome(flock(fd, LOCK_UN)); }
+
 int clinux_random(void *buffer, size_t count) {
     uint8_t *next = buffer;
     while (count > 0) {

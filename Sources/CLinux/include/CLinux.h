@@ -176,6 +176,9 @@ int clinux_end_process(int pid, int signal_number);
 /// Takes the exclusive lock of an open file, or answers -EWOULDBLOCK (flock).
 int clinux_flock_exclusive_nonblocking(int fd);
 
+/// Gives that lock up, for all descriptors of the open file.
+int clinux_funlock(int fd);
+
 /// Fills the buffer with random bytes, all of it. Retries on EINTR.
 int clinux_random(void *_Nonnull buffer, size_t count);
 

@@ -32,6 +32,9 @@ final class FileLock {
     func release() {
         guard isHeld else { return }
         isHeld = false
+        // Closing alone is not enough: a child that is just being started has the descriptor too, until
+        // its program begins.
+        _ = clinux_funlock(file.rawValue)
         try? file.close()
     }
 }
