@@ -136,7 +136,9 @@ extension RPCConnection {
         lastError = error
         sender.reset()
         isReading = false
+        let wasConnected = isConnected
         transport = .idle
+        if wasConnected { onDisconnect?(error) }
         let failures = failuresInSequence
         failuresInSequence += 1
         switch options.reconnection {

@@ -49,6 +49,9 @@ public final class RPCConnection {
     public internal(set) var statistics = Statistics()
     /// Why the last connection ended or could not be made. Stays when the next one is made.
     public internal(set) var lastError: NFSClientError?
+    /// Told when a connection that was made has ended, before the calls that it takes along fail. Not
+    /// told of ``close()``.
+    public var onDisconnect: ((NFSClientError) -> Void)?
 
     var transport = Transport.idle
     var localPorts: LocalPorts

@@ -1,7 +1,7 @@
 import NIOCore
 import ROWCore
 
-/// What operators have done to what is kept.
+/// What is done to what is kept, beside serving clients.
 extension BlockCache {
     /// Finds the first block from `start` on that is kept, as far as the table knows.
     func firstKept(
@@ -19,6 +19,25 @@ extension BlockCache {
             learn(entry, page, then: look)
         } else {
             look()
+        }
+    }
+
+    /// Reads bytes of one block if it is kept, for a comparison with what a server has.
+    func readIfKept(
+        _ id: NodeID, _ range: Range<UInt64>, then: @escaping (ByteBuffer?) -> Void
+    ) {
+        guard !range.isEmpty, let layout = layout(of: id), range.upperBound <= layout.size else {
+            return then(nil)
+        }
+        let blocks = layout.blocks(of: range)
+        guard blocks.count == 1 else { return then(nil) }
+        let block = blocks.lowerBound
+        find(layout, [block]) { present, _ in
+            guard !present.isEmpty else { return then(nil) }
+            self.read(layout, block) { data in
+                let start = Int(range.lowerBound - layout.bytes(of: block).lowerBound)
+                then(data.flatMap { $0.getSlice(at: $0.readerIndex + start, length: range.count) })
+            }
         }
     }
 }

@@ -8,13 +8,16 @@ extension Proxy {
     /// Where main is.
     public enum Image: Sendable {
         case directory(FilePath)
-        case server(NFSURL)
+        /// One server, or several that have the same tree; the first names the image.
+        case servers([NFSURL])
 
-        /// The same for the same image, however it is reached.
+        public static func server(_ url: NFSURL) -> Image { .servers([url]) }
+
+        /// The same for the same image, however it is reached and wherever else it is.
         public var canonicalName: String {
             switch self {
             case .directory(let path): path.string
-            case .server(let url): Proxy.canonicalName(of: url)
+            case .servers(let urls): urls.first.map { Proxy.canonicalName(of: $0) } ?? ""
             }
         }
     }
@@ -99,6 +102,7 @@ extension Proxy {
         public var mainTimeout = TimeAmount.seconds(20)
         /// How much storage main's blocks may take up on this machine.
         public var cacheSize = cacheSizeDefault
+        var replicaTiming = ReplicaTiming()
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault
@@ -145,6 +149,7 @@ extension Proxy {
                         + "--allow ADDRESS/BITS, or listen on 127.0.0.1"
                 )
             }
+            try image.check()
             if registers, portmap != nil {
                 throw ConfigurationError(
                     message:

@@ -4,6 +4,8 @@ import NFSProtocol
 final class Counters {
     private(set) var client = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
     private(set) var main = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
+    /// Calls to main that no client was the cause of: whether it is there, and still the same.
+    var mainChecks = 0
     var bytesFromMain = 0
     var bytesToClient = 0
     /// Of main's bytes that clients read, those that were kept here.

@@ -50,14 +50,21 @@ final class ImageLoop {
                 directory: state.image(source), source: source, root: try directory.rootEntry(),
                 isDurable: isDurable, loop: executor)
             kind = .directory(directory)
-        case .server(let client, let root, let remount):
+        case .servers(let urls, let options, let first):
+            let root = first.map {
+                MainEntry(
+                    attributes: $0.opened.attributes, handle: $0.opened.client.rootHandle)
+            }
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
-                isDurable: isDurable, loop: executor)
+                servers: urls.map { Proxy.canonicalName(of: $0) },
+                rootServer: first?.index ?? 0, isDurable: isDurable, loop: executor)
             let remote = RemoteImage(
-                client: client, remount: remount, image: image, counters: counters,
-                credential: configuration.mainCredential,
-                timeout: configuration.mainTimeout, onEvent: { events.add($0) })
+                servers: urls, first: first,
+                settings: ReplicaSettings(
+                    options: options, timeout: configuration.mainTimeout,
+                    timing: configuration.replicaTiming, image: image, counters: counters,
+                    loop: loop, onEvent: { events.add($0) }))
             var reads: CachedReads?
             if configuration.cacheSize.bytes > 0 {
                 let cache = BlockCache(
@@ -66,6 +73,7 @@ final class ImageLoop {
                     onEvent: { events.add($0) })
                 cache.index.pinned = try image.pinned()
                 reads = CachedReads(cache: cache, remote: remote, counters: counters)
+                remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
             }
             kind = .remote(remote, reads: reads)
         }
@@ -379,27 +387,27 @@ final class ImageLoop {
             calls: SessionStatus.Calls(
                 client: Counters.byName(session.counters.client),
                 main: Counters.byName(counters.main),
-                shadow: shadowCalls.filter { $0.value > 0 }),
+                shadow: shadowCalls.filter { $0.value > 0 },
+                mainChecks: counters.mainChecks),
             bytes: SessionStatus.Bytes(
                 fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
                 fromClient: session.counters.bytesFromClient,
                 shadowStored: Int(totals.allocated), cacheHit: counters.bytesFromCache),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: state.nodeCount, syncs: Syncs.done, main: [mainStatus],
+            handles: state.nodeCount, syncs: Syncs.done, main: mainStatus,
             cache: main.cache?.status,
             shadow: session.shadow?.status,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 
-    private var mainStatus: SessionStatus.Main {
+    private var mainStatus: [SessionStatus.Main] {
         switch main.kind {
         case .directory:
-            SessionStatus.Main(server: image.source, state: "local", lastError: nil)
-        case .remote(let remote, _):
-            SessionStatus.Main(
-                server: image.source,
-                state: remote.connection.isConnected ? "connected" : "disconnected",
-                lastError: remote.connection.lastError?.description)
+            [
+                SessionStatus.Main(
+                    server: image.source, state: "local", lastError: nil, isActive: true)
+            ]
+        case .remote(let remote, _): remote.status
         }
     }
 
@@ -445,21 +453,23 @@ final class ImageLoop {
         server.closeAll()
         main.namesAhead?.close()
         main.prefetcher?.close()
-        if case .remote(let remote, _) = main.kind { remote.connection.close() }
-        // What main has just said may be on its way into the database.
-        image.commit { _ in
-            for session in self.sessions.all { session.close() }
-            let image = self.image
-            // With the image's lock goes the right to change cache files.
-            guard let cache = self.main.cache else {
-                image.close()
-                return then(failure)
-            }
-            cache.close {
-                image.close()
-                then(failure)
+        let finish = {
+            // What main has just said may be on its way into the database.
+            self.image.commit { _ in
+                for session in self.sessions.all { session.close() }
+                let image = self.image
+                // With the image's lock goes the right to change cache files.
+                guard let cache = self.main.cache else {
+                    image.close()
+                    return then(failure)
+                }
+                cache.close {
+                    image.close()
+                    then(failure)
+                }
             }
         }
+        if case .remote(let remote, _) = main.kind { remote.close(then: finish) } else { finish() }
     }
 }
 

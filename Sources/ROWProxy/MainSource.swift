@@ -56,15 +56,15 @@ final class MainSource {
         switch kind {
         case .directory(let directory):
             counters.countMain(fetch.procedure)
-            finish(fetch, directory.perform(fetch, in: image))
+            finish(fetch, directory.perform(fetch, in: image), replica: 0)
         case .remote(let remote, _):
-            remote.perform(fetch) { self.finish(fetch, $0) }
+            remote.perform(fetch) { self.finish(fetch, $0, replica: $1) }
         }
     }
 
-    private func finish(_ fetch: Fetch, _ result: FetchResult) {
+    private func finish(_ fetch: Fetch, _ result: FetchResult, replica: Int) {
         do {
-            try image.feed(fetch, result, replica: 0)
+            try image.feed(fetch, result, replica: replica)
         } catch {
             wake(fetch, error.status)
             return

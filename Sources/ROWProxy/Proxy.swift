@@ -9,12 +9,11 @@ import SystemPackage
 /// A running proxy: one image with its sessions on one event loop, behind one port that answers NFS and
 /// MOUNT, and a control socket for `rowctl`, by which further sessions come and go.
 public final class Proxy: Sendable {
-    /// Main, reached.
+    /// Main, as far as it was reached.
     enum OpenedMain: Sendable {
         case directory(FilePath)
-        /// `remount` asks for the root's handle again.
-        case server(
-            NFSClient, root: MainEntry, remount: @Sendable () async throws -> NFS3.FileHandle)
+        /// `first` has told of the root of an image of which nothing was known.
+        case servers([NFSURL], NFSClient.Options, first: (index: Int, opened: Replica.Opened)?)
     }
 
     public let configuration: Configuration
@@ -171,23 +170,17 @@ public final class Proxy: Sendable {
     ) async throws -> OpenedMain {
         switch configuration.image {
         case .directory(let path): return .directory(path)
-        case .server(let url):
+        case .servers(let urls):
             var options = NFSClient.Options()
             options.connection.congestionControl = configuration.congestionControl
+            // A connection that was lost is checked before it is used again.
+            options.connection.reconnection = .never
             options.credential = configuration.mainCredential
-            let client = try await NFSClient.connect(url, options: options, on: loop)
-            switch try await client.getattr(client.rootHandle) {
-            case .ok(let ok):
-                let remountOptions = options
-                return .server(
-                    client, root: MainEntry(attributes: ok.attributes, handle: client.rootHandle),
-                    remount: {
-                        try await NFSClient.rootHandle(of: url, options: remountOptions, on: loop)
-                    })
-            case .failure(let status, _):
-                throw StateError(
-                    .notFound, "\(url) answers \(status) for its root; check the export")
-            }
+            options.timeout = ReplicaTiming.connectTimeout
+            let known = configuration.state.image(configuration.image.canonicalName)
+            if ImageStore.knowsRoot(in: known) { return .servers(urls, options, first: nil) }
+            return .servers(
+                urls, options, first: try await Replica.first(of: urls, options, on: loop))
         }
     }
 
@@ -239,6 +232,17 @@ public final class Proxy: Sendable {
                 throw StateError(.notFound, "the session \(name) has been stopped")
             }
             return imageLoop.status(of: session)
+        }.get()
+    }
+
+    /// Puts another in the place of ``RemoteImage/cachedBytes``, for tests.
+    func setCachedBytes(
+        _ hook: @escaping @Sendable (NodeID, Range<UInt64>, (ByteBuffer?) -> Void) -> Void
+    ) async throws {
+        let imageLoop = imageLoop
+        try await group.next().submit {
+            guard case .remote(let remote, _)? = imageLoop.value?.main.kind else { return }
+            remote.cachedBytes = { hook($0, $1, $2) }
         }.get()
     }
 

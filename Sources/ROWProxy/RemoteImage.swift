@@ -3,312 +3,116 @@ import NFSProtocol
 import NIOCore
 import ONCRPC
 import ROWCore
-import XDR
 
-/// An NFS server as an image: finds main's handle of a node, asks main, and checks that what it says
-/// still describes the object it described before.
+/// An NFS server, or several with the same tree, as an image: what is asked goes to the one that suits
+/// best, and to the next when that does not answer or has something else.
 ///
-/// Loop-confined.
+/// All calls only read, so each may be made again elsewhere. Loop-confined.
 final class RemoteImage {
-    private typealias FindCompletion =
-        (Swift.Result<NFS3.FileHandle, MainSource.ReadFailure>) -> Void
     typealias ReadCompletion = (Result<ByteBuffer, MainSource.ReadFailure>) -> Void
 
-    let connection: RPCConnection
-    let replica = 0
-    /// Keeps the connection.
-    private let client: NFSClient
-    private let image: ImageStore
-    private let counters: Counters
-    private let credential: RPC.Credential
-    private let timeout: TimeAmount
-    let onEvent: (String) -> Void
-    private var rootHandle: NFS3.FileHandle
-    private let remount: @Sendable () async throws -> NFS3.FileHandle
-    /// Who waits for the root's new handle.
-    private var remounting: [FindCompletion] = []
-    /// How far the listing of a directory has come. Soft: lost with a restart, the import starts again
-    /// and known names keep their cookies.
-    var imports: [NodeID: Import] = [:]
-    private var objects: [NodeID: Known] = [:]
+    /// Bytes of a file that are kept on this machine, with which a server is compared; nil when they are
+    /// not.
+    var cachedBytes: (NodeID, Range<UInt64>, @escaping (ByteBuffer?) -> Void) -> Void = {
+        _, _, then in then(nil)
+    }
+    let settings: ReplicaSettings
+    private(set) var replicas: [Replica] = []
+    private var servers: ReplicaSet
+    /// Who was asked first when somebody was.
+    private var lastActive: Int?
+    /// What waits for a server to be ready.
+    private var parked: [Errand] = []
+    private var parkedTimer: (deadline: NIODeadline, task: Scheduled<Void>)?
     private var gatheredReads = GatheredReads()
+    private var probes: Scheduled<Void>?
+    private var isClosed = false
+    /// Files that no server had as they were known, until when they are stale without being asked for.
+    private var changed: [NodeID: NIODeadline] = [:]
+    private var settling: [Suspicion: [(_ isRefused: Bool) -> Void]] = [:]
+    /// Looks from time to time whether the image has changed.
+    private var changes: ImageChanges?
 
-    /// What is needed to ask main about an object and to check its answer.
-    private struct Known {
-        let handle: NFS3.FileHandle
-        let attributes: NFS3.Attributes?
+    private struct Suspicion: Hashable {
+        let id: NodeID
+        let accused: Int
     }
 
-    /// Objects of main whose handles are in memory; all are in the image database.
-    private static let objectsMaximum = 16_384
+    private static let parkedMaximum = 4096
+    private static let changedMaximum = 4096
 
+    /// Something that is asked, at one server after another until one has an answer.
+    private final class Errand {
+        let deadline: Deadline
+        /// Asks a server; answers by itself, or tells why there is no answer.
+        let ask: (Replica, @escaping (Replica.Failure) -> Void) -> Void
+        let giveUp: (NFS3.Status) -> Void
+        var tried: Set<Int> = []
+        /// What the first that had an answer would not do.
+        var status: NFS3.Status?
+
+        init(
+            by deadline: Deadline, giveUp: @escaping (NFS3.Status) -> Void,
+            ask: @escaping (Replica, @escaping (Replica.Failure) -> Void) -> Void
+        ) {
+            self.deadline = deadline
+            self.giveUp = giveUp
+            self.ask = ask
+        }
+    }
+
+    /// - Parameter urls: as the image store was told of them.
+    /// - Parameter first: one that has just been asked for the root that the image store was made with.
     init(
-        client: NFSClient, remount: @escaping @Sendable () async throws -> NFS3.FileHandle,
-        image: ImageStore, counters: Counters, credential: RPC.Credential, timeout: TimeAmount,
-        onEvent: @escaping (String) -> Void
+        servers urls: [NFSURL], first: (index: Int, opened: Replica.Opened)?,
+        settings: ReplicaSettings
     ) {
-        self.client = client
-        self.remount = remount
-        connection = client.loopConfinedConnection
-        rootHandle = client.rootHandle
-        self.image = image
-        self.counters = counters
-        self.credential = credential
-        self.timeout = timeout
-        self.onEvent = onEvent
+        self.settings = settings
+        self.servers = ReplicaSet(count: urls.count)
+        replicas = urls.enumerated().map { index, url in
+            Replica(
+                index: index, number: settings.image.replicas[index], url: url,
+                settings: settings, owner: self)
+        }
+        for replica in replicas {
+            replica.begin(first?.index == replica.index ? first?.opened : nil)
+        }
+        if !isAlone { probeLater() }
+        changes = ImageChanges(of: self)
     }
+
+    /// Whether there is only one server, which is used whatever it has.
+    var isAlone: Bool { replicas.count <= 1 }
+
+    /// The one that is asked first now.
+    var active: Replica? { servers.active.map { replicas[$0] } }
+
+    func hasReady(besides replica: Replica) -> Bool {
+        !isAlone && servers.hasReady(besides: replica.index)
+    }
+
+    /// The best of the others.
+    func ready(besides replica: Replica) -> Replica? {
+        servers.choose(excluding: [replica.index]).map { replicas[$0] }
+    }
+
+    // MARK: What is asked
 
     /// Answers a fetch.
-    func perform(_ fetch: Fetch, then: @escaping (FetchResult) -> Void) {
-        switch fetch {
-        case .lookup(let directory, let name):
-            withHandle(directory, fail: { then(.failed($0)) }) { handle, again in
-                self.lookup(NFS3.Filename(name), in: handle, of: directory) { outcome in
-                    if case .failed(let status) = outcome, status.isLostHandle, again() { return }
-                    then(outcome)
-                }
-            }
-        case .target(let id):
-            withHandle(id, fail: { then(.failed($0)) }) { handle, again in
-                self.call(
-                    .readlink, NFS3.Readlink.Arguments(symlink: handle),
-                    NFS3.Readlink.Result.self
-                ) { result in
+    /// - Parameter then: told the answer, and the number of the server that it is from.
+    func perform(_ fetch: Fetch, then: @escaping (FetchResult, _ replica: Int) -> Void) {
+        let deadline = Deadline.after(settings.timeout)
+        let number = replicas[0].number
+        run(
+            Errand(by: deadline, giveUp: { then(.failed($0), number) }) { replica, fail in
+                replica.perform(fetch, by: deadline) { result in
                     switch result {
-                    case .success(.ok(let ok)): then(.target(ok.data.bytes))
-                    case .success(.failure(let status, _)):
-                        if status.isLostHandle, again() { return }
-                        then(.failed(status))
-                    case .failure(let failure): then(.failed(failure.status))
+                    case .success(let answer): then(answer, replica.number)
+                    case .failure(let failure): fail(failure)
                     }
                 }
-            }
-        case .listing(let directory):
-            withHandle(directory, fail: { then(.failed($0)) }) { handle, again in
-                self.list(directory, handle, again, then)
-            }
-        }
+            })
     }
-
-    // MARK: Calls
-
-    /// Makes a call; a transport failure is JUKEBOX, for which the client waits and tries again.
-    /// - Parameter object: what main may refuse to open to us; its owner then makes the call once more.
-    func call<Arguments: XDREncodable, OK: XDRDecodable, Failure: XDRDecodable>(
-        _ procedure: NFS3.Procedure, _ arguments: Arguments, _ type: NFS3.Outcome<OK, Failure>.Type,
-        on object: NodeID? = nil, as credential: RPC.Credential? = nil,
-        then: @escaping (Result<NFS3.Outcome<OK, Failure>, MainSource.ReadFailure>) -> Void
-    ) {
-        send(procedure, arguments, as: credential) { reply in
-            switch reply {
-            case .failure(let failure): then(.failure(failure))
-            case .success(let reply):
-                var decoder = Decoder(reply.buffer.readableBytesSpan, at: reply.resultsOffset)
-                do {
-                    let result = try NFS3.Outcome<OK, Failure>(from: &decoder)
-                    if result.status == .acces, let object,
-                        let owner = self.credential(for: object, refused: credential)
-                    {
-                        self.call(procedure, arguments, type, on: object, as: owner, then: then)
-                    } else {
-                        then(.success(result))
-                    }
-                } catch {
-                    self.onEvent("main's reply to \(procedure.name) is malformed: \(error)")
-                    then(.failure(MainSource.ReadFailure(status: .io)))
-                }
-            }
-        }
-    }
-
-    private func send<Arguments: XDREncodable>(
-        _ procedure: NFS3.Procedure, _ arguments: Arguments, as credential: RPC.Credential?,
-        then: @escaping (Swift.Result<RPCReply, MainSource.ReadFailure>) -> Void
-    ) {
-        counters.countMain(procedure)
-        connection.call(
-            program: NFS3.program, version: NFS3.version, procedure: procedure.rawValue,
-            credential: credential ?? self.credential, argumentsSize: arguments.encodedSize,
-            encode: { arguments.encode(into: &$0) }, timeout: timeout
-        ) { result in
-            switch result {
-            case .success(let reply): then(.success(reply))
-            case .failure(let error):
-                self.onEvent("main: \(error)")
-                then(.failure(MainSource.ReadFailure(status: .jukebox)))
-            }
-        }
-    }
-
-    /// Who may still be let in where a credential was refused: the object's owner, since main may
-    /// take root for nobody.
-    /// - Parameter refused: nil for the configured one.
-    /// - Returns: nil when there is nobody left to try; the reason is an event then.
-    private func credential(for id: NodeID, refused: RPC.Credential?) -> RPC.Credential? {
-        let known = objects[id]?.attributes ?? image.attributes(of: id)
-        if refused == nil, let known {
-            let owner = RPC.Credential.sys(RPC.AuthSys(uid: known.uid, gid: known.gid))
-            if owner != credential { return owner }
-        }
-        let path = String(decoding: image.path(of: id) ?? [], as: UTF8.self)
-        onEvent("main squashes root: /\(path) cannot be read; export with no_root_squash")
-        return nil
-    }
-
-    // MARK: Handles
-
-    /// Finds main's handle of a node, from what is known or by the node's path, and runs `body` with it.
-    /// When main says STALE, `again` forgets the handle and runs `body` once more with a new one; it
-    /// answers false when that has been done already.
-    private func withHandle(
-        _ id: NodeID, isRetry: Bool = false, fail: @escaping (NFS3.Status) -> Void,
-        _ body: @escaping (NFS3.FileHandle, _ again: @escaping () -> Bool) -> Void
-    ) {
-        find(id, isFresh: isRetry) { found in
-            switch found {
-            case .failure(let failure): fail(failure.status)
-            case .success(let handle):
-                body(handle) {
-                    guard !isRetry else { return false }
-                    self.withHandle(id, isRetry: true, fail: fail, body)
-                    return true
-                }
-            }
-        }
-    }
-
-    private func find(
-        _ id: NodeID, isFresh: Bool, then: @escaping FindCompletion
-    ) {
-        if id == .root {
-            if isFresh { mountAgain(then: then) } else { then(.success(rootHandle)) }
-            return
-        }
-        if !isFresh {
-            if let known = objects[id] {
-                then(.success(known.handle))
-                return
-            }
-            if let handle = image.handle(of: id, replica: replica) {
-                remember(handle, of: id)
-                then(.success(handle))
-                return
-            }
-        }
-        guard let (parent, name) = image.location(of: id) else {
-            then(.failure(MainSource.ReadFailure(status: .stale)))
-            return
-        }
-        // The root's own handle is doubted only when a lookup in it says so.
-        find(parent, isFresh: isFresh && parent != .root) { found in
-            switch found {
-            case .failure(let failure): then(.failure(failure))
-            case .success(let directory):
-                self.find(id, NFS3.Filename(name), in: directory, of: parent, then: then)
-            }
-        }
-    }
-
-    private func find(
-        _ id: NodeID, _ name: NFS3.Filename, in directory: NFS3.FileHandle, of parent: NodeID,
-        isRetry: Bool = false, then: @escaping FindCompletion
-    ) {
-        lookup(name, in: directory, of: parent) { result in
-            switch result {
-            case .entry(let entry?):
-                guard let handle = entry.handle, let known = self.image.attributes(of: id),
-                    known.isSameObject(as: entry.attributes)
-                else { break }
-                self.remember(handle, of: id)
-                self.image.feedHandle(handle, of: id, replica: self.replica)
-                then(.success(handle))
-                return
-            case .failed(let status) where status.isLostHandle && parent == .root && !isRetry:
-                self.mountAgain { found in
-                    switch found {
-                    case .failure(let failure): then(.failure(failure))
-                    case .success(let root):
-                        self.find(id, name, in: root, of: parent, isRetry: true, then: then)
-                    }
-                }
-                return
-            case .failed(let status) where status != .noent:
-                then(.failure(MainSource.ReadFailure(status: status)))
-                return
-            default: break
-            }
-            self.changedUnderUs(id)
-            then(.failure(MainSource.ReadFailure(status: .stale)))
-        }
-    }
-
-    /// Main does not know the handle of its root any more, which no LOOKUP gives: asks MOUNT.
-    private func mountAgain(then: @escaping FindCompletion) {
-        remounting.append(then)
-        guard remounting.count == 1 else { return }
-        let mounted = client.eventLoop.makePromise(of: NFS3.FileHandle.self)
-        mounted.completeWithTask(remount)
-        mounted.futureResult.assumeIsolated().whenComplete { result in
-            let waiting = self.remounting
-            self.remounting = []
-            switch result {
-            case .success(let handle):
-                self.onEvent("main was mounted again: it had forgotten the root's handle")
-                self.rootHandle = handle
-                for then in waiting { then(.success(handle)) }
-            case .failure(let error):
-                self.onEvent("main cannot be mounted again: \(error)")
-                for then in waiting { then(.failure(MainSource.ReadFailure(status: .jukebox))) }
-            }
-        }
-    }
-
-    private func remember(_ handle: NFS3.FileHandle, of id: NodeID) {
-        if objects.count >= Self.objectsMaximum { objects.removeAll(keepingCapacity: true) }
-        objects[id] = Known(handle: handle, attributes: image.attributes(of: id))
-    }
-
-    private func changedUnderUs(_ id: NodeID) {
-        let path = String(decoding: image.path(of: id) ?? [], as: UTF8.self)
-        onEvent("the image changed under us: /\(path)")
-    }
-
-    // MARK: Names
-
-    /// LOOKUP, and GETATTR where LOOKUP left the attributes out.
-    func lookup(
-        _ name: NFS3.Filename, in directory: NFS3.FileHandle, of id: NodeID,
-        then: @escaping (FetchResult) -> Void
-    ) {
-        let arguments = NFS3.Lookup.Arguments(
-            what: NFS3.DirectoryOperation(directory: directory, name: name))
-        call(.lookup, arguments, NFS3.Lookup.Result.self, on: id) { result in
-            switch result {
-            case .failure(let failure): then(.failed(failure.status))
-            case .success(.failure(.noent, _)): then(.entry(nil))
-            case .success(.failure(let status, _)): then(.failed(status))
-            case .success(.ok(let ok)):
-                if let attributes = ok.attributes {
-                    then(.entry(MainEntry(attributes: attributes, handle: ok.object)))
-                } else {
-                    self.getattr(ok.object, then: then)
-                }
-            }
-        }
-    }
-
-    private func getattr(_ handle: NFS3.FileHandle, then: @escaping (FetchResult) -> Void) {
-        call(.getattr, NFS3.Getattr.Arguments(object: handle), NFS3.Getattr.Result.self) {
-            switch $0 {
-            case .failure(let failure): then(.failed(failure.status))
-            case .success(.failure(let status, _)): then(.failed(status))
-            case .success(.ok(let ok)):
-                then(.entry(MainEntry(attributes: ok.attributes, handle: handle)))
-            }
-        }
-    }
-
-    // MARK: Data
 
     /// The longest range that is worth one call.
     var readBytesMaximum: Int { gatheredReads.bytesMaximum }
@@ -316,91 +120,218 @@ final class RemoteImage {
     /// READs a range at the end of this turn of the loop, together with what adjoins.
     func read(_ id: NodeID, _ range: Range<UInt64>, then: @escaping ReadCompletion) {
         if gatheredReads.isEmpty {
-            connection.eventLoop.assumeIsolated().execute {
-                for run in self.gatheredReads.takeAll() {
-                    self.read(run.id, run.range, have: nil, as: nil, then: run.finish)
-                }
+            settings.loop.assumeIsolated().execute {
+                for run in self.gatheredReads.takeAll() { self.read(run) }
             }
         }
         gatheredReads.add(id, range, then: then)
     }
 
-    /// READs a range in pieces when it is longer than one READ, or when main answers with less.
-    private func read(
-        _ id: NodeID, _ range: Range<UInt64>, have: ByteBuffer?, as credential: RPC.Credential?,
-        then: @escaping ReadCompletion
-    ) {
-        let start = range.lowerBound + UInt64(have?.readableBytes ?? 0)
-        let count = min(range.upperBound - start, UInt64(NFS3.transferSizeMaximum))
-        withHandle(id, fail: { then(.failure(MainSource.ReadFailure(status: $0))) }) {
-            handle, again in
-            let arguments = NFS3.Read.Arguments(file: handle, offset: start, count: UInt32(count))
-            self.send(.read, arguments, as: credential) { result in
-                switch result {
-                case .failure(let failure): then(.failure(failure))
-                case .success(let reply):
-                    self.received(reply, id, range, have, credential, again, then)
+    private func read(_ gathered: GatheredReads.Run) {
+        func fail(_ status: NFS3.Status) {
+            gathered.finish(.failure(MainSource.ReadFailure(status: status)))
+        }
+        let now = NIODeadline.now()
+        if let end = changed[gathered.id] {
+            if now < end { return fail(.stale) }
+            changed[gathered.id] = nil
+        }
+        let deadline = Deadline(time: now + settings.timeout)
+        run(
+            Errand(by: deadline, giveUp: fail) { replica, fail in
+                replica.read(gathered.id, gathered.range, by: deadline) { result in
+                    switch result {
+                    case .success(let data): gathered.finish(.success(data))
+                    case .failure(let failure): fail(failure)
+                    }
                 }
+            })
+    }
+
+    /// A server answers READs with so many bytes at most.
+    func answeredShort(_ count: Int) { gatheredReads.limit(to: count) }
+
+    private func run(_ errand: Errand) {
+        guard !isClosed, NIODeadline.now() < errand.deadline.time else {
+            return errand.giveUp(errand.status ?? .jukebox)
+        }
+        if let index = servers.choose(excluding: errand.tried) {
+            let replica = replicas[index]
+            let life = replica.life
+            errand.ask(replica) { failure in
+                // One that was lost may have come back: it is asked again.
+                if replica.life == life { errand.tried.insert(index) }
+                self.failed(errand, at: replica, failure)
+            }
+        } else if servers.active == nil, errand.status == nil {
+            park(errand)
+        } else {
+            errand.giveUp(errand.status ?? .jukebox)
+        }
+    }
+
+    private func failed(_ errand: Errand, at replica: Replica, _ failure: Replica.Failure) {
+        switch failure {
+        case .away: run(errand)
+        case .status(let status):
+            errand.status = errand.status ?? status
+            run(errand)
+        case .differs(let id):
+            settle(id, accused: replica) { isRefused in
+                if isRefused { self.run(errand) } else { errand.giveUp(.stale) }
             }
         }
     }
 
-    private func received(
-        _ reply: RPCReply, _ id: NodeID, _ range: Range<UInt64>, _ have: ByteBuffer?,
-        _ credential: RPC.Credential?, _ again: () -> Bool, _ then: @escaping ReadCompletion
-    ) {
-        func fail(_ status: NFS3.Status) {
-            then(.failure(MainSource.ReadFailure(status: status)))
+    // MARK: Waiting for a server
+
+    private func park(_ errand: Errand) {
+        guard parked.count < Self.parkedMaximum else { return errand.giveUp(.jukebox) }
+        parked.append(errand)
+        armParkedTimer(for: errand.deadline.time)
+    }
+
+    private func armParkedTimer(for deadline: NIODeadline) {
+        if let timer = parkedTimer {
+            guard deadline < timer.deadline else { return }
+            timer.task.cancel()
         }
-        let result: NFS3.Read.Result
-        do {
-            var decoder = Decoder(reply.buffer.readableBytesSpan, at: reply.resultsOffset)
-            result = try NFS3.Read.Result(from: &decoder)
-        } catch {
-            onEvent("main's reply to READ is malformed: \(error)")
-            fail(.io)
+        let task = settings.loop.assumeIsolated().scheduleTask(deadline: deadline) {
+            self.parkedTimer = nil
+            self.resumeParked { $0.deadline.time <= .now() }
+            if let next = self.parked.map(\.deadline.time).min() { self.armParkedTimer(for: next) }
+        }
+        parkedTimer = (deadline, task)
+    }
+
+    private func resumeParked(_ isDue: (Errand) -> Bool) {
+        let due = parked.filter(isDue)
+        parked.removeAll(where: isDue)
+        for errand in due { run(errand) }
+    }
+
+    // MARK: What becomes of servers
+
+    /// Its state is another.
+    func changed(_ replica: Replica) {
+        servers.set(replica.state, of: replica.index)
+        followActive()
+        if replica.state == .ready { resumeParked { _ in true } }
+    }
+
+    private func followActive() {
+        guard let active = servers.active, active != lastActive else { return }
+        if let lastActive {
+            settings.onEvent(
+                "main is \(replicas[active].name) now, was \(replicas[lastActive].name)")
+        }
+        lastActive = active
+    }
+
+    private func probeLater() {
+        probes = settings.loop.assumeIsolated().scheduleTask(in: settings.timing.probe) {
+            self.servers.endRound()
+            self.followActive()
+            for replica in self.replicas where replica.state == .ready { self.probe(replica) }
+            self.probeLater()
+        }
+    }
+
+    /// Measures the way to a server, and finds out whether it still answers.
+    func probe(_ replica: Replica) {
+        guard !isAlone else { return }
+        replica.ping(by: .after(settings.timeout, isCheck: true))
+    }
+
+    func measured(_ time: TimeAmount, at replica: Replica, isBusy: Bool) {
+        servers.measured(time.nanoseconds, at: replica.index, isBusy: isBusy)
+    }
+
+    // MARK: Differences
+
+    /// A server has something else at a node's place than the image is known to have: asks the others
+    /// who is wrong. When one of them has it as it was, the server is refused; otherwise the image was
+    /// changed.
+    func settle(_ id: NodeID, accused: Replica, then: @escaping (_ isRefused: Bool) -> Void) {
+        guard accused.state == .ready else { return then(true) }
+        let suspicion = Suspicion(id: id, accused: accused.index)
+        guard settling[suspicion] == nil else {
+            settling[suspicion]?.append(then)
             return
         }
-        let known = objects[id]?.attributes ?? image.attributes(of: id)
-        switch result {
-        case .failure(let status, _) where status.isLostHandle:
-            if !again() { fail(.stale) }
-        case .failure(.acces, _):
-            guard let owner = self.credential(for: id, refused: credential) else {
-                return fail(.acces)
-            }
-            read(id, range, have: have, as: owner, then: then)
-        case .failure(let status, _):
-            fail(status)
-        case .ok(let ok):
-            if let attributes = ok.attributes, let known, !known.isSameObject(as: attributes) {
+        settling[suspicion] = [then]
+        func finish(_ isRefused: Bool) {
+            for then in settling.removeValue(forKey: suspicion) ?? [] { then(isRefused) }
+        }
+        let deadline = Deadline.after(settings.callMaximum, isCheck: true)
+        func ask(excluding asked: Set<Int>) {
+            guard accused.state == .ready else { return finish(true) }
+            guard let index = servers.choose(excluding: asked) else {
                 changedUnderUs(id)
-                fail(.stale)
-                return
+                return finish(false)
             }
-            guard !ok.data.isEmpty,
-                let data = reply.buffer.getSlice(
-                    at: reply.buffer.readerIndex + ok.data.lowerBound, length: ok.data.count)
-            else {
-                // All of the range lies below the size that the image is known to have.
-                changedUnderUs(id)
-                fail(.stale)
-                return
+            replicas[index].look(at: id, by: deadline) { found in
+                if case .success = found, accused.state == .ready {
+                    accused.refuse("\(self.pathText(id)) is not what the image has there")
+                }
+                ask(excluding: asked.union([index]))
             }
-            counters.bytesFromMain += ok.data.count
-            var all = have ?? data
-            if have != nil { all.writeImmutableBuffer(data) }
-            if UInt64(all.readableBytes) >= range.upperBound - range.lowerBound {
-                then(.success(all))
-            } else {
-                gatheredReads.limit(to: ok.data.count)
-                read(id, range, have: all, as: credential, then: then)
+        }
+        ask(excluding: [accused.index])
+    }
+
+    /// No server has a node as it was known.
+    func changedUnderUs(_ id: NodeID) {
+        settings.onEvent("the image changed under us: \(pathText(id))")
+        if changed.count >= Self.changedMaximum { changed.removeAll(keepingCapacity: true) }
+        changed[id] = .now() + settings.timing.stale
+    }
+
+    /// Whether it is known that no server has it as it was.
+    func isChanged(_ id: NodeID) -> Bool { changed[id] != nil }
+
+    func pathText(_ id: NodeID) -> String {
+        "/" + String(decoding: settings.image.path(of: id) ?? [], as: UTF8.self)
+    }
+
+    // MARK: Status and end
+
+    var status: [SessionStatus.Main] {
+        replicas.map { replica in
+            SessionStatus.Main(
+                server: replica.name, state: replica.state.text, lastError: replica.lastError,
+                isActive: servers.active == replica.index,
+                roundTripMS: servers.members[replica.index].roundTrip.map { Double($0) / 1e6 })
+        }
+    }
+
+    /// Ends all connections; what waits is told to try again later.
+    /// - Parameter then: told when nothing is under way any more.
+    func close(then: @escaping () -> Void) {
+        isClosed = true
+        probes?.cancel()
+        parkedTimer?.task.cancel()
+        changes?.close()
+        resumeParked { _ in true }
+        var remaining = replicas.count
+        for replica in replicas {
+            replica.close {
+                remaining -= 1
+                if remaining == 0 { then() }
             }
         }
     }
 }
 
-extension NFS3.Status {
-    /// Main does not know the handle any more; a server may call one of its earlier life malformed.
-    var isLostHandle: Bool { self == .stale || self == .badHandle }
+extension ReplicaSet.State {
+    /// As `stat-session` has it.
+    fileprivate var text: String {
+        switch self {
+        case .disconnected: "disconnected"
+        case .connecting: "connecting"
+        case .checking: "checking"
+        case .ready: "connected"
+        case .refused: "refused"
+        }
+    }
 }

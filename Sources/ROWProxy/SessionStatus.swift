@@ -31,6 +31,14 @@ public struct SessionStatus: Codable, Sendable {
         public var client: [String: Int]
         public var main: [String: Int]
         public var shadow: [String: Int]
+        /// Calls that are not in `main`: those that find out whether main is there and still the same;
+        /// nil in files of older versions.
+        public var mainChecks: Int? = 0
+
+        enum CodingKeys: String, CodingKey {
+            case client, main, shadow
+            case mainChecks = "main_checks"
+        }
     }
 
     public struct Bytes: Codable, Sendable {
@@ -72,13 +80,41 @@ public struct SessionStatus: Codable, Sendable {
 
     public struct Main: Codable, Sendable {
         public var server: String
-        /// `local`, `connected`, `disconnected` or `unknown`.
+        /// `local`, `connected`, `disconnected`, `connecting`, `checking`, or `refused` because it has
+        /// another tree.
         public var state: String
         public var lastError: String?
+        /// Whether it is the one that is asked.
+        public var isActive: Bool
+        /// Of small calls, in milliseconds.
+        public var roundTripMS: Double?
 
         enum CodingKeys: String, CodingKey {
             case server, state
             case lastError = "last_error"
+            case isActive = "active"
+            case roundTripMS = "round_trip_ms"
+        }
+
+        init(
+            server: String, state: String, lastError: String?, isActive: Bool = true,
+            roundTripMS: Double? = nil
+        ) {
+            self.server = server
+            self.state = state
+            self.lastError = lastError
+            self.isActive = isActive
+            self.roundTripMS = roundTripMS
+        }
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.container(keyedBy: CodingKeys.self)
+            server = try container.decode(String.self, forKey: .server)
+            state = try container.decode(String.self, forKey: .state)
+            lastError = try container.decodeIfPresent(String.self, forKey: .lastError)
+            // Older versions knew one server.
+            isActive = try container.decodeIfPresent(Bool.self, forKey: .isActive) ?? true
+            roundTripMS = try container.decodeIfPresent(Double.self, forKey: .roundTripMS)
         }
 
         public func encode(to encoder: any Encoder) throws {
@@ -87,6 +123,8 @@ public struct SessionStatus: Codable, Sendable {
             try container.encode(state, forKey: .state)
             // Present even when there is none.
             try container.encode(lastError, forKey: .lastError)
+            try container.encode(isActive, forKey: .isActive)
+            try container.encode(roundTripMS, forKey: .roundTripMS)
         }
     }
 

@@ -16,7 +16,7 @@ struct MountVerb: AsyncParsableCommand {
             `rowctl umount` takes both away again; what was changed stays in the session.
             """)
 
-    @Argument(help: "nfs://host[:port]/export[?mountport=N], or a directory of this machine.")
+    @Argument(help: MainOptions.imageHelp)
     var image: String
 
     @Argument(help: "The directory to mount on.")
@@ -39,6 +39,8 @@ struct MountVerb: AsyncParsableCommand {
             "What acknowledged changes survive.",
             discussion: "strict: a power failure; relaxed: the end of the process."))
     var durability = Proxy.Durability.strict
+
+    @OptionGroup var main: MainOptions
 
     @OptionGroup var shadow: ShadowOption
 
@@ -70,7 +72,7 @@ struct MountVerb: AsyncParsableCommand {
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string, "--cache-size",
                     cache.size.description,
-                ] + (shadow.map { ["--shadow", $0.description] } ?? [])
+                ] + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? [])
                     + (profiles.recordPath.map { ["--record", $0] } ?? [])
                     + (profiles.profilePath.map { ["--profile", $0] } ?? []),
                 session: folder, mountPoint: directory)

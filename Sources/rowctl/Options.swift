@@ -2,6 +2,7 @@ public import ArgumentParser
 import Foundation
 import Glibc
 import NFSClient
+import NIOCore
 public import ROWProxy
 import SystemPackage
 
@@ -80,6 +81,38 @@ struct ProfileOptions: ParsableArguments {
     private func absolute(_ path: String) -> String {
         FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).string
     }
+}
+
+/// How main is asked; the verbs that serve take it.
+struct MainOptions: ParsableArguments {
+    static let imageHelp: ArgumentHelp = """
+        nfs://host[:port]/export[?mountport=N], or a directory of this machine. Several servers that \
+        have the same tree are written with commas between them; the first names the image.
+        """
+
+    @Option(
+        name: .customLong("main-timeout"),
+        help: ArgumentHelp(
+            "How long a client's call waits for the image's servers before the client is told to try "
+                + "again later.",
+            discussion: """
+                With several servers, one that is silent for a quarter of it (3 s at most) is left \
+                for another.
+                """, valueName: "seconds"))
+    var timeoutSeconds = 20.0
+
+    func validate() throws {
+        guard timeoutSeconds >= 0.1, timeoutSeconds <= 86_400 else {
+            throw ValidationError("--main-timeout must be from 0.1 to 86400 seconds")
+        }
+    }
+
+    func apply(to configuration: inout Proxy.Configuration) {
+        configuration.mainTimeout = .milliseconds(Int64(timeoutSeconds * 1000))
+    }
+
+    /// For another process.
+    var arguments: [String] { ["--main-timeout", "\(timeoutSeconds)"] }
 }
 
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
@@ -165,9 +198,9 @@ struct NetworkOptions: ParsableArguments {
 }
 
 extension Proxy.Image {
-    /// An `nfs://` URL, or a directory of this machine.
+    /// An `nfs://` URL or several of them, or a directory of this machine.
     static func parse(_ argument: String) throws -> Proxy.Image {
-        if argument.contains("://") { return .server(try NFSURL(argument)) }
+        if argument.contains("://") { return try .servers(parsing: argument) }
         guard let path = realpath(argument, nil) else {
             throw UsageError(
                 description:
@@ -183,7 +216,7 @@ extension Proxy.Image {
     var argument: String {
         switch self {
         case .directory(let path): path.string
-        case .server(let url): url.description
+        case .servers(let urls): Self.text(of: urls)
         }
     }
 }

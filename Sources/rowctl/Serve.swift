@@ -20,8 +20,7 @@ struct Serve: AsyncParsableCommand {
             Handles and file numbers stay the same when it is started again, so those proxies go on.
             """)
 
-    @Argument(
-        help: "nfs://host[:port]/export[?mountport=N], or a directory of this machine.")
+    @Argument(help: MainOptions.imageHelp)
     var image: String
 
     @Option(help: "The session's name; it is made when there is none.")
@@ -42,6 +41,8 @@ struct Serve: AsyncParsableCommand {
                 """))
     var readOnly = false
 
+    @OptionGroup var main: MainOptions
+
     @OptionGroup var shadow: ShadowOption
 
     @OptionGroup var cache: CacheOption
@@ -57,6 +58,7 @@ struct Serve: AsyncParsableCommand {
             image: try .parse(image), session: session, state: state.directory)
         network.apply(to: &configuration)
         configuration.isReadOnly = readOnly
+        main.apply(to: &configuration)
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
         configuration.cacheSize = cache.size

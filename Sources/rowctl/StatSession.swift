@@ -83,8 +83,10 @@ extension SessionStatus {
             "nodes       \(handles) in memory",
         ]
         for server in main {
+            let isSpare = main.count > 1 && server.state == "connected" && !server.isActive
+            let time = server.roundTripMS.map { String(format: ", %.1f ms", $0) } ?? ""
             lines.append(
-                "main        \(server.server) \(server.state)"
+                "main        \(server.server) \(server.state)\(isSpare ? ", spare" : "")\(time)"
                     + (server.lastError.map { ": \($0.printable)" } ?? ""))
         }
         if let shadow {
@@ -103,6 +105,9 @@ extension SessionStatus {
                     "\(calls.shadow[name] ?? 0)")
             }
             lines += ["", table.text]
+        }
+        if let checks = calls.mainChecks, checks > 0 {
+            lines += ["", "\(checks) more calls found out whether main is there and still the same"]
         }
         if let largest, !largest.isEmpty {
             var table = Table([("STORED", .right), ("FILE", .left)])

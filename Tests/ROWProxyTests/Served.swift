@@ -3,9 +3,10 @@ import NFSClient
 import NFSProtocol
 import NIOCore
 import ONCRPC
-import ROWProxy
 import ROWTestKit
 import SystemPackage
+
+@testable import ROWProxy
 
 /// A proxy in this process, over a directory or a simulated main, and a client of it.
 final class Served: Sendable {
@@ -52,6 +53,8 @@ final class Served: Sendable {
         var configuration = Proxy.Configuration(
             image: image, session: "s", state: StateDirectory(FilePath(folder.path("state"))))
         configuration.durability = .relaxed
+        // What comes by the clock is for tests of that.
+        configuration.replicaTiming.changesFirst = .hours(1)
         configure(&configuration)
         return try await start(configuration, in: folder)
     }
@@ -157,7 +160,7 @@ extension NFSClient {
 }
 
 /// An NFS status where a test wants success.
-struct UnexpectedStatus: Error {
+struct UnexpectedStatus: Error, Equatable {
     let status: NFS3.Status
 }
 

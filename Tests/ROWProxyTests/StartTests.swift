@@ -127,7 +127,7 @@ import Testing
             func keys(_ name: String) -> Set<String> {
                 Set((top[name] as? [String: Any] ?? [:]).keys)
             }
-            #expect(keys("calls") == ["client", "main", "shadow"])
+            #expect(keys("calls") == ["client", "main", "shadow", "main_checks"])
             #expect(
                 keys("bytes") == [
                     "from_main", "to_client", "from_client", "shadow_stored", "cache_hit",
@@ -135,7 +135,12 @@ import Testing
             #expect(keys("changed") == ["files", "blocks"])
             #expect(keys("syncs") == ["data", "directories", "databases"])
             let mains = try #require(top["main"] as? [[String: Any]])
-            #expect(mains.allSatisfy { Set($0.keys) == ["server", "state", "last_error"] })
+            #expect(
+                mains.allSatisfy {
+                    Set($0.keys) == [
+                        "server", "state", "last_error", "active", "round_trip_ms",
+                    ]
+                })
             #expect(status.calls.client["WRITE"] == 1)
             #expect(status.changed.files == 1)
             #expect(status.bytes.fromClient == 4)

@@ -31,6 +31,15 @@ public struct SessionStatus: Decodable, Sendable {
         public var total: Int { data + directories + databases }
     }
 
+    /// A server of the image.
+    public struct Main: Decodable, Sendable {
+        public let server: String
+        public let state: String
+        public let lastError: String?
+        public let active: Bool
+        public let roundTripMs: Double?
+    }
+
     /// Something that an operator should know.
     public struct Event: Decodable, Sendable {
         public let message: String
@@ -41,6 +50,7 @@ public struct SessionStatus: Decodable, Sendable {
     public let bytes: Bytes
     public let changed: Changed
     public let syncs: Syncs?
+    public let main: [Main]
     public let events: [Event]
 
     public init(json: Data) throws {

@@ -219,7 +219,7 @@ extension SimulatedNFSServer.Core {
             let name = wanted.what.name.bytes
             let id: UInt64? =
                 switch name {
-                case [UInt8(ascii: ".")]: directory.attributes.fileid
+                case [UInt8(ascii: ".")]: self.id(in: wanted.what.directory)
                 case Array("..".utf8): parent
                 default: entries.first { $0.name == name }?.id
                 }
@@ -281,7 +281,9 @@ extension SimulatedNFSServer.Core {
                 eof: true)
             for (id, name, cookie) in rest {
                 page.entries.append(
-                    NFS3.Readdir.Entry(fileid: id, name: NFS3.Filename(name), cookie: cookie))
+                    NFS3.Readdir.Entry(
+                        fileid: tree.objects[id]?.attributes.fileid ?? id,
+                        name: NFS3.Filename(name), cookie: cookie))
                 guard page.encodedSize > Int(wanted.count) else { continue }
                 page.entries.removeLast()
                 page.eof = false
@@ -308,7 +310,8 @@ extension SimulatedNFSServer.Core {
             for (id, name, cookie) in rest {
                 page.entries.append(
                     NFS3.Readdirplus.Entry(
-                        fileid: id, name: NFS3.Filename(name), cookie: cookie,
+                        fileid: tree.objects[id]?.attributes.fileid ?? id,
+                        name: NFS3.Filename(name), cookie: cookie,
                         attributes: tree.objects[id]?.attributes, handle: handle(of: id)))
                 guard page.encodedSize > Int(wanted.maxcount) else { continue }
                 page.entries.removeLast()

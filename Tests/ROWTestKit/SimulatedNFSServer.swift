@@ -1,5 +1,6 @@
+import Glibc
 public import NFSProtocol
-import NIOCore
+public import NIOCore
 import NIOPosix
 import ONCRPC
 import Synchronization
@@ -42,12 +43,15 @@ public final class SimulatedNFSServer: Sendable {
     /// Starts a server.
     /// - Parameter port: where to listen; 0 for any free port.
     /// - Parameter handleTag: begins every handle, so that replicas have different ones.
+    /// - Parameter fileidOffset: is added to every fileid, for the same reason.
     public static func start(
         _ tree: SimulatedTree.Item = SimulatedTree.sample, port: Int = 0, handleTag: UInt32 = 0x53,
-        isWritable: Bool = false
+        fileidOffset: UInt64 = 0, isWritable: Bool = false
     ) async throws -> SimulatedNFSServer {
-        let core = Core(tree: SimulatedTree(tree), handleTag: handleTag, isWritable: isWritable)
-        let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        let core = Core(
+            tree: SimulatedTree(tree, fileidOffset: fileidOffset), handleTag: handleTag,
+            isWritable: isWritable)
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
@@ -59,7 +63,16 @@ public final class SimulatedNFSServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(SimulatedConnection(core: core))
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+        // Below the range of outgoing connections, so that it can come back at the same one; and a
+        // program that another test starts may hold a listener for the moment before its own begin.
+        let listener = try await poll(for: "port to listen on", within: .seconds(20)) {
+            do {
+                let port = port == 0 ? LoopbackPort.free() : port
+                return try await bootstrap.bind(host: "127.0.0.1", port: port).get()
+            } catch let error as IOError where error.errnoCode == EADDRINUSE {
+                return nil as (any Channel)?
+            }
+        }
         return SimulatedNFSServer(core: core, listener: listener)
     }
 
@@ -130,6 +143,16 @@ public final class SimulatedNFSServer: Sendable {
     /// Whether calls are read but none is answered or counted.
     public func setSilent(_ isSilent: Bool) { core.state.withLock { $0.isSilent = isSilent } }
 
+    /// How long every reply from now on waits, as over a long way.
+    public func setDelay(_ delay: TimeAmount) { core.state.withLock { $0.delay = delay } }
+
+    /// Calls of all NFS procedures but NULL that arrived.
+    public var callsOfAnyKind: Int {
+        core.state.withLock { state in
+            state.calls.reduce(0) { $0 + ($1.key == .null ? 0 : $1.value) }
+        }
+    }
+
     /// Ends every connection and begins anew, with another write verifier.
     /// - Parameter losingWrites: undoes the WRITEs that no COMMIT covered.
     /// - Parameter changingHandles: whether it knows its earlier handles no more.
@@ -169,6 +192,22 @@ public final class SimulatedNFSServer: Sendable {
         }
     }
 
+    /// Puts other bytes into the file at a path, of which its attributes do not tell.
+    public func damageFile(_ path: String, to bytes: [UInt8]) {
+        core.state.withLock { state in
+            guard let id = state.tree.id(at: path.utf8) else { return }
+            state.tree.damage(id, to: bytes)
+        }
+    }
+
+    /// Changes the ctime of the object at a path, and nothing else.
+    public func touch(_ path: String) {
+        core.state.withLock { state in
+            guard let id = state.tree.id(at: path.utf8) else { return }
+            state.tree.touch(id)
+        }
+    }
+
     /// Makes the handles of the object at a path stale.
     public func forget(_ path: String) {
         core.state.withLock { state in
@@ -198,6 +237,7 @@ extension SimulatedNFSServer {
         var xids: [NFS3.Procedure: Set<UInt32>] = [:]
         var rules: [Rule] = []
         var isSilent = false
+        var delay = TimeAmount.zero
         var held: [(channel: any Channel, reply: ByteBuffer)] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
         var connectionsAccepted = 0
@@ -367,6 +407,14 @@ private final class SimulatedConnection: ChannelInboundHandler {
     }
 
     private func send(_ reply: [UInt8], _ context: ChannelHandlerContext) {
+        let delay = core.state.withLock { $0.delay }
+        if delay > .zero {
+            let (channel, reply) = (context.channel, framed(reply))
+            context.eventLoop.scheduleTask(in: delay) {
+                channel.writeAndFlush(reply, promise: nil)
+            }
+            return
+        }
         context.write(wrapOutboundOut(framed(reply)), promise: nil)
     }
 

@@ -7,6 +7,8 @@ public struct SimulatedTree: Sendable {
         case file([UInt8])
         case directory([(name: String, item: Item)])
         case symlink(String)
+        /// Another name of a file that comes before it in the same directory.
+        case sameAs(String)
 
         public static func file(_ text: String) -> Item { .file(Array(text.utf8)) }
     }
@@ -45,8 +47,10 @@ public struct SimulatedTree: Sendable {
     private(set) var objects: [UInt64: Object] = [:]
     private var clock: UInt32 = 1_000_000
     private var nextID = Self.rootID
+    private let fileidOffset: UInt64
 
-    init(_ root: Item) {
+    init(_ root: Item, fileidOffset: UInt64 = 0) {
+        self.fileidOffset = fileidOffset
         _ = add(root, parent: Self.rootID)
     }
 
@@ -73,6 +77,15 @@ public struct SimulatedTree: Sendable {
         objects[id]?.attributes.ctime = now
     }
 
+    /// Puts other bytes of the same number into a file, without a trace in its attributes.
+    mutating func damage(_ id: UInt64, to bytes: [UInt8]) { objects[id]?.content = .file(bytes) }
+
+    /// Changes nothing but an object's ctime.
+    mutating func touch(_ id: UInt64) {
+        clock += 1
+        objects[id]?.attributes.ctime = NFS3.Time(seconds: clock, nanoseconds: 0)
+    }
+
     /// Forgets an object: its handles are stale. Its name stays.
     mutating func forget(_ id: UInt64) { objects[id] = nil }
 
@@ -97,7 +110,8 @@ public struct SimulatedTree: Sendable {
         let now = NFS3.Time(seconds: clock, nanoseconds: 0)
         var attributes = NFS3.Attributes(
             type: .regular, mode: 0o644, nlink: 1, uid: 0, gid: 0, size: 0, used: 0,
-            rdev: NFS3.Device(major: 0, minor: 0), fsid: Self.fsid, fileid: id, atime: now,
+            rdev: NFS3.Device(major: 0, minor: 0), fsid: Self.fsid, fileid: id + fileidOffset,
+            atime: now,
             mtime: now, ctime: now)
         switch item {
         case .file(let bytes):
@@ -109,6 +123,7 @@ public struct SimulatedTree: Sendable {
             attributes.mode = 0o777
             attributes.size = UInt64(target.utf8.count)
             objects[id] = Object(attributes: attributes, content: .symlink(Array(target.utf8)))
+        case .sameAs: preconditionFailure("only in a directory, after what it names")
         case .directory(let items):
             attributes.type = .directory
             attributes.mode = 0o755
@@ -118,6 +133,14 @@ public struct SimulatedTree: Sendable {
                 attributes: attributes, content: .directory(entries: [], parent: parent))
             var entries: [(name: [UInt8], id: UInt64)] = []
             for (name, child) in items {
+                if case .sameAs(let other) = child {
+                    guard let id = entries.first(where: { $0.name == Array(other.utf8) })?.id else {
+                        preconditionFailure("there is no \(other) before \(name)")
+                    }
+                    objects[id]?.attributes.nlink += 1
+                    entries.append((Array(name.utf8), id))
+                    continue
+                }
                 entries.append((Array(name.utf8), add(child, parent: id)))
                 if case .directory = child { attributes.nlink += 1 }
             }

@@ -29,6 +29,18 @@ enum ImageSchema {
                         PRIMARY KEY (node, replica)) WITHOUT ROWID;
                     """)
         }
+        migrator.registerMigration("2") { db in
+            // Servers of equal content, by URL, under the numbers that rows of `link` and `handle` have.
+            // What a node's fsid, fileid and ctime mean depends on which of them reported it.
+            try db.execute(
+                sql: """
+                    CREATE TABLE replica (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
+                    INSERT INTO replica SELECT 0, value FROM meta WHERE key = 'source';
+                    ALTER TABLE node ADD COLUMN replica INTEGER NOT NULL DEFAULT 0;
+                    CREATE INDEX node_linked ON node (size, mtime)
+                        WHERE nlink > 1 AND type <> 2;
+                    """)
+        }
         migrator.registerMigration("3") { db in
             // Files whose blocks are not given up for those of others.
             try db.execute(sql: "CREATE TABLE pin (node INTEGER PRIMARY KEY)")

@@ -5,7 +5,7 @@ import NFSProtocol
 /// What is written of an image.
 extension ImageStore {
     enum Row: Sendable {
-        case node(NodeID, parent: NodeID, name: [UInt8], NFS3.Attributes)
+        case node(NodeID, parent: NodeID, name: [UInt8], NFS3.Attributes, replica: Int)
         case dentry(NodeID, name: [UInt8], child: NodeID, cookie: UInt64)
         case link(LinkKey, NodeID)
         case handle(NodeID, replica: Int, NFS3.FileHandle)
@@ -19,7 +19,7 @@ extension ImageStore {
             try db.cachedStatement(sql: sql).execute(arguments: arguments)
         }
         switch row {
-        case .node(let id, let parent, let name, let a):
+        case .node(let id, let parent, let name, let a, let replica):
             let place: StatementArguments = [
                 id.row, parent.row, Data(name), Int64(a.type.rawValue), Int64(a.mode),
                 Int64(a.nlink), Int64(a.uid), Int64(a.gid), Int64(bitPattern: a.size),
@@ -28,12 +28,13 @@ extension ImageStore {
             let rest: StatementArguments = [
                 Int64(a.rdev.major), Int64(a.rdev.minor), Int64(bitPattern: a.fsid),
                 Int64(bitPattern: a.fileid), a.atime.row, a.mtime.row, a.ctime.row,
+                Int64(replica),
             ]
             try run(
                 """
                 INSERT INTO node (id, parent, name, type, mode, nlink, uid, gid, size, used, major,
-                    minor, fsid, fileid, atime, mtime, ctime)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    minor, fsid, fileid, atime, mtime, ctime, replica)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """, place + rest)
         case .dentry(let directory, let name, let child, let cookie):
             try run(

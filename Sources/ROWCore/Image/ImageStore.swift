@@ -16,6 +16,10 @@ public final class ImageStore {
     public let generation: UInt64
     /// The image's URL or directory.
     public let source: String
+    /// The numbers of the servers that were named when it was opened, in that order.
+    public let replicas: [Int]
+    /// Whether it was ever opened with more than one.
+    public let hasSeveralReplicas: Bool
     /// The tags of sessions that stand on this database since it was opened; they may come again.
     var adopted: Set<UInt32> = []
     /// What happened that an operator should know.
@@ -71,9 +75,11 @@ public final class ImageStore {
     /// Opens or makes `<directory>/image.sqlite`.
     /// - Parameter root: main's root, as just asked for; nil when main cannot be reached, which is
     ///   fine as long as the database knows it.
+    /// - Parameter servers: the URLs of servers that have the image, each of which gets a number.
+    /// - Parameter rootServer: which of them told of the root.
     public init(
-        directory: FilePath, source: String, root: MainEntry?, isDurable: Bool,
-        loop: @escaping LoopExecutor
+        directory: FilePath, source: String, root: MainEntry?, servers: [String] = [],
+        rootServer: Int = 0, isDurable: Bool, loop: @escaping LoopExecutor
     ) throws(StateError) {
         try directory.makeDirectory()
         lock = try FileLock(
@@ -88,17 +94,26 @@ public final class ImageStore {
             epoch = opened.epoch
             generation = opened.generation
             nextID = opened.nextID
+            let (numbers, hasSeveral) = try queue.write { db in
+                let numbers = try servers.map { try Self.number(of: $0, db) }
+                let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
+                return (numbers, count > 1)
+            }
+            replicas = numbers
+            hasSeveralReplicas = hasSeveral
             if !opened.knowsRoot {
                 guard let root else {
                     throw StateError(
                         .notFound,
                         "\(source) cannot be reached and nothing of it is known here yet")
                 }
+                let replica = numbers.isEmpty ? 0 : numbers[rootServer]
                 try queue.write { db in
                     try Self.insert(
-                        .node(.root, parent: .root, name: [], root.attributes), into: db)
+                        .node(.root, parent: .root, name: [], root.attributes, replica: replica),
+                        into: db)
                     if let handle = root.handle {
-                        try Self.insert(.handle(.root, replica: 0, handle), into: db)
+                        try Self.insert(.handle(.root, replica: replica, handle), into: db)
                     }
                 }
             }
@@ -154,6 +169,19 @@ public final class ImageStore {
             generation: UInt64(bitPattern: generation),
             nextID: UInt64(bitPattern: max(last + 1, try integer("next_id") ?? 2)),
             knowsRoot: last > 0)
+    }
+
+    /// The number of a server, which it keeps for ever.
+    private static func number(of url: String, _ db: GRDB.Database) throws -> Int {
+        if let known = try Int.fetchOne(
+            db, sql: "SELECT id FROM replica WHERE url = ?", arguments: [url])
+        {
+            return known
+        }
+        let next = try Int.fetchOne(db, sql: "SELECT coalesce(max(id) + 1, 0) FROM replica") ?? 0
+        try db.execute(
+            sql: "INSERT INTO replica (id, url) VALUES (?, ?)", arguments: [next, url])
+        return next
     }
 
     /// Where a database begins to count: far from wherever any other did, so that a handle that
@@ -322,6 +350,31 @@ public final class ImageStore {
         return ids
     }
 
+    /// Remembers by which number a replica knows a node that may have more names there.
+    public func feedLink(_ attributes: NFS3.Attributes, of id: NodeID, replica: Int) {
+        guard let link = Self.link(attributes, replica: replica), pendingLinks[link] == nil,
+            (try? committedLink(link)) == nil
+        else { return }
+        add(link, of: id)
+    }
+
+    private static func link(_ attributes: NFS3.Attributes, replica: Int) -> LinkKey? {
+        guard attributes.nlink > 1, attributes.type != .directory else { return nil }
+        return LinkKey(replica: replica, fsid: attributes.fsid, fileid: attributes.fileid)
+    }
+
+    private func add(_ link: LinkKey, of id: NodeID) {
+        batch.rows.append(.link(link, id))
+        batch.links.append(link)
+        pendingLinks[link] = id
+    }
+
+    /// The node of which a replica's object is known to be a name.
+    public func node(linkedAs attributes: NFS3.Attributes, replica: Int) -> NodeID? {
+        guard let link = Self.link(attributes, replica: replica) else { return nil }
+        return pendingLinks[link] ?? (try? committedLink(link))
+    }
+
     private func feedEntry(
         _ directory: NodeID, _ name: [UInt8], _ entry: MainEntry, replica: Int
     ) throws(Interrupt) {
@@ -338,11 +391,10 @@ public final class ImageStore {
             if let handle = entry.handle {
                 batch.rows.append(.handle(id, replica: replica, handle))
             }
+            feedLink(attributes, of: id, replica: replica)
             return
         }
-        let link =
-            attributes.nlink > 1 && attributes.type != .directory
-            ? LinkKey(replica: replica, fsid: attributes.fsid, fileid: attributes.fileid) : nil
+        let link = Self.link(attributes, replica: replica)
         var id: NodeID?
         if let link {
             id = pendingLinks[link]
@@ -351,12 +403,9 @@ public final class ImageStore {
         if id == nil {
             let new = newID(directory, name)
             id = new
-            batch.rows.append(.node(new, parent: directory, name: name, attributes))
-            if let link {
-                batch.rows.append(.link(link, new))
-                batch.links.append(link)
-                pendingLinks[link] = new
-            }
+            batch.rows.append(
+                .node(new, parent: directory, name: name, attributes, replica: replica))
+            if let link { add(link, of: new) }
         }
         guard let id else { return }
         let cookie = max(try lastCookie(of: directory), 2) + 1

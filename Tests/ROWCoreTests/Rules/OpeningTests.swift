@@ -133,6 +133,52 @@ import Testing
         image.close()
     }
 
+    @Test func serversKeepTheirNumbersWhateverIsNamedFirst() throws {
+        let engine = try Engine(PlainMain(tree()))
+        let file = try engine.lookup("file")
+        try engine.close()
+        // As it was before there could be several.
+        let queue = try DatabaseQueue(path: engine.imageDirectory + "/image.sqlite")
+        try queue.write { db in
+            try db.execute(
+                sql: """
+                    DROP TABLE replica;
+                    DROP INDEX node_linked;
+                    ALTER TABLE node DROP COLUMN replica;
+                    DELETE FROM grdb_migrations WHERE identifier = '2';
+                    """)
+        }
+        try queue.close()
+        #expect(ImageStore.knowsRoot(in: FilePath(engine.imageDirectory)))
+        #expect(!ImageStore.knowsRoot(in: FilePath(engine.sessionDirectory)))
+        for (servers, numbers) in [
+            (["test:plain", "test:second"], [0, 1]), (["test:plain"], [0]),
+            (["test:third", "test:second", "test:plain"], [2, 1, 0]),
+        ] {
+            let image = try ImageStore(
+                directory: FilePath(engine.imageDirectory), source: "test:plain", root: nil,
+                servers: servers, isDurable: false, loop: { _ in })
+            #expect(image.replicas == numbers)
+            #expect(image.hasSeveralReplicas)
+            #expect(image.replicaOfAttributes(of: file) == 0)
+            #expect(image.sample(8) == [file])
+            image.close()
+        }
+    }
+
+    @Test func aSampleIsOfNodesThatAreThere() throws {
+        var tree = PlainTree()
+        for number in 0..<200 { tree.make("file\(number)", data: [1]) }
+        let engine = try Engine(PlainMain(tree))
+        _ = try engine.names(.root)
+        let sample = engine.image.sample(20)
+        #expect(Set(sample).count == 20 && !sample.contains(.root))
+        #expect(sample.allSatisfy { engine.image.attributes(of: $0) != nil })
+        #expect(engine.image.sample(500).count == 200)
+        #expect(engine.image.wholeListing(of: .root, maximum: 199) == nil)
+        #expect(engine.image.wholeListing(of: .root, maximum: 200)?.count == 200)
+    }
+
     @Test func closingDoesNotWaitForTheReadersOfItsOwn() throws {
         let engine = try Engine(PlainMain(tree()))
         let start = ContinuousClock.now

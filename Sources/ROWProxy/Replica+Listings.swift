@@ -1,8 +1,9 @@
 import NFSProtocol
+import NIOCore
 import ROWCore
 
-/// The listing of main's directories: READDIRPLUS, or READDIR and LOOKUP where there is none.
-extension RemoteImage {
+/// The listing of a server's directories: READDIRPLUS, or READDIR and LOOKUP where there is none.
+extension Replica {
     /// How far the listing of a directory has come.
     struct Import {
         var cookie: UInt64 = 0
@@ -17,31 +18,33 @@ extension RemoteImage {
     private static let lookupsMaximum = 32
 
     func list(
-        _ directory: NodeID, _ handle: NFS3.FileHandle, _ again: @escaping () -> Bool,
-        _ then: @escaping (FetchResult) -> Void
+        _ directory: NodeID, _ handle: NFS3.FileHandle, by deadline: Deadline,
+        _ again: @escaping () -> Bool, _ then: @escaping FetchCompletion
     ) {
         let state = imports[directory] ?? Import()
         guard !state.isPlain else {
-            listPlain(directory, handle, state, again, then)
+            listPlain(directory, handle, state, deadline, again, then)
             return
         }
         let arguments = NFS3.Readdirplus.Arguments(
             directory: handle, cookie: state.cookie, cookieVerifier: state.verifier,
             dircount: Self.listingBytes, maxcount: Self.listingBytes)
-        call(.readdirplus, arguments, NFS3.Readdirplus.Result.self, on: directory) { result in
+        call(
+            .readdirplus, arguments, NFS3.Readdirplus.Result.self, on: directory, by: deadline
+        ) { result in
             switch result {
-            case .failure(let failure): then(.failed(failure.status))
+            case .failure(let failure): then(.failure(failure))
             case .success(.failure(.notSupp, _)):
                 self.setImport(directory, Import(isPlain: true))
-                self.list(directory, handle, again, then)
+                self.list(directory, handle, by: deadline, again, then)
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
                 guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
                     ok.eof || last != state.cookie
                 else {
-                    self.onEvent("main's listing of \(directory) does not go on")
-                    then(.failed(.io))
+                    self.onEvent("'s listing of \(directory) does not go on")
+                    then(.failure(.status(.io)))
                     return
                 }
                 self.setImport(
@@ -50,28 +53,31 @@ extension RemoteImage {
                 let listed = ok.entries.map { entry in
                     Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
                 }
-                self.complete(listed, in: handle, of: directory, isLast: ok.eof, then)
+                self.complete(
+                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline, then)
             }
         }
     }
 
     private func listPlain(
         _ directory: NodeID, _ handle: NFS3.FileHandle, _ state: Import,
-        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+        _ deadline: Deadline, _ again: @escaping () -> Bool, _ then: @escaping FetchCompletion
     ) {
         let arguments = NFS3.Readdir.Arguments(
             directory: handle, cookie: state.cookie, cookieVerifier: state.verifier, count: 8192)
-        call(.readdir, arguments, NFS3.Readdir.Result.self, on: directory) { result in
+        call(
+            .readdir, arguments, NFS3.Readdir.Result.self, on: directory, by: deadline
+        ) { result in
             switch result {
-            case .failure(let failure): then(.failed(failure.status))
+            case .failure(let failure): then(.failure(failure))
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
                 guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
                     ok.eof || last != state.cookie
                 else {
-                    self.onEvent("main's listing of \(directory) does not go on")
-                    then(.failed(.io))
+                    self.onEvent("'s listing of \(directory) does not go on")
+                    then(.failure(.status(.io)))
                     return
                 }
                 self.setImport(
@@ -80,7 +86,8 @@ extension RemoteImage {
                         ? nil
                         : Import(cookie: last, verifier: ok.cookieVerifier, isPlain: true))
                 let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
-                self.complete(listed, in: handle, of: directory, isLast: ok.eof, then)
+                self.complete(
+                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline, then)
             }
         }
     }
@@ -88,12 +95,12 @@ extension RemoteImage {
     /// A cookie that main no longer takes starts the import again; STALE asks for a new handle.
     private func listingFailed(
         _ directory: NodeID, _ state: Import, _ status: NFS3.Status,
-        _ again: @escaping () -> Bool, _ then: @escaping (FetchResult) -> Void
+        _ again: @escaping () -> Bool, _ then: @escaping FetchCompletion
     ) {
         let mayRestart = status == .badCookie && state.cookie != 0 || status.isLostHandle
         setImport(directory, nil)
         if mayRestart, again() { return }
-        then(.failed(status))
+        then(.failure(.status(status)))
     }
 
     private func setImport(_ directory: NodeID, _ state: Import?) {
@@ -114,12 +121,14 @@ extension RemoteImage {
     /// Looks up what the listing left out, a few names at a time, and hands the page over.
     private func complete(
         _ listed: [Listed], in directory: NFS3.FileHandle, of id: NodeID, isLast: Bool,
-        _ then: @escaping (FetchResult) -> Void
+        by deadline: Deadline, _ then: @escaping FetchCompletion
     ) {
         let dots: [[UInt8]] = [[46], [46, 46]]
         let page = Page(listed.filter { !dots.contains($0.name.bytes) })
         func step() {
-            while page.next < page.listed.count, page.underWay < Self.lookupsMaximum {
+            while page.failure == nil, page.next < page.listed.count,
+                page.underWay < Self.lookupsMaximum
+            {
                 let index = page.next
                 page.next += 1
                 let item = page.listed[index]
@@ -128,28 +137,50 @@ extension RemoteImage {
                     continue
                 }
                 page.underWay += 1
-                lookup(item.name, in: directory, of: id) { result in
+                lookup(item.name, in: directory, of: id, by: deadline) { result in
                     page.underWay -= 1
                     switch result {
-                    case .entry(let entry): page.entries[index] = entry
-                    case .failed(let status): page.failure = status
-                    case .page, .target: page.failure = .serverFault
+                    case .success(let entry): page.entries[index] = entry
+                    case .failure(let failure): page.failure = failure
                     }
                     step()
                 }
             }
-            guard page.underWay == 0, page.next == page.listed.count, !page.isDone else { return }
+            guard page.underWay == 0, !page.isDone else { return }
             page.isDone = true
             if let failure = page.failure {
-                then(.failed(failure))
+                then(.failure(failure))
                 return
             }
             let entries = zip(page.listed, page.entries).compactMap { item, entry in
                 entry.map { (name: item.name.bytes, entry: $0) }
             }
-            then(.page(entries, isLast: isLast))
+            handOver(entries, of: id, isLast: isLast, by: deadline, then)
         }
         step()
+    }
+
+    /// What is known must be as it was, and new names of known nodes must be seen to be that.
+    private func handOver(
+        _ entries: [(name: [UInt8], entry: MainEntry)], of directory: NodeID, isLast: Bool,
+        by deadline: Deadline, _ then: @escaping FetchCompletion
+    ) {
+        func finish() {
+            findLinks(of: entries.map(\.entry), by: deadline) { result in
+                then(result.map { .page(entries, isLast: isLast) })
+            }
+        }
+        let changed = entries.lazy.compactMap { name, entry -> NodeID? in
+            guard let child = self.image.child(of: directory, named: name),
+                let known = self.image.attributes(of: child),
+                !known.isSameObject(as: entry.attributes)
+            else { return nil }
+            return child
+        }.first
+        guard let changed else { return finish() }
+        owner.settle(changed, accused: self) { isRefused in
+            if isRefused { then(.failure(.away)) } else { finish() }
+        }
     }
 
     /// A page of a listing on its way to being complete.
@@ -158,7 +189,7 @@ extension RemoteImage {
         var entries: [MainEntry?]
         var next = 0
         var underWay = 0
-        var failure: NFS3.Status?
+        var failure: Failure?
         var isDone = false
 
         init(_ listed: [Listed]) {
