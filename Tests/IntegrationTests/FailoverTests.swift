@@ -39,6 +39,8 @@ extension Integration {
             let proxy = try await RowctlProcess.start([
                 "serve", servers.map(\.export.url).joined(separator: ","), "--session", "s",
                 "--state", state, "--main-timeout", "\(Self.mainTimeoutSeconds)",
+                // Too little for the file: main is read all the time.
+                "--cache-size", "64M",
             ])
 
             let progress = Progress()
