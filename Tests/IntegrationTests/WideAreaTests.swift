@@ -38,22 +38,101 @@ extension Integration {
             }
         }
 
+        @Test func aLargeFileFarAwayIsReadAtTheRateOfTheLine() async throws {
+            let bytes = 256 << 20
+            let line = 100_000_000
+            let folder = try TemporaryDirectory()
+            let image = try folder.directory("image")
+            try Pattern(Seed(7)).write(bytes, to: "\(image)/file")
+            let main = try await FarMain.start(image, milliseconds: 68, bitsPerSecond: line)
+            let gateway = Gateway(main: main.export, folder: folder)
+            let result = try await Guest(limit: .seconds(300)).run(
+                """
+                \(Self.clock)
+                proxy=$(host start) || fail "$proxy"
+                nfs_mount $proxy /mnt || fail "no mount"
+                began=$(now)
+                sum=$(md5sum </mnt/file) || fail "not read"
+                echo "$(($(now) - began)) $sum"
+                """,
+                hostCommands: ["start": { _ in try await gateway.start() }])
+            #expect(result.exitCode == 0, "\(result)")
+            let words = result.output.split(whereSeparator: \.isWhitespace)
+            let seconds = try #require(words.first.flatMap { Double($0) }) / 100
+            let sum = try await runTool("md5sum", ["\(image)/file"])
+            #expect(words[1] == sum.prefix { $0 != " " })
+            let fromMain = try await gateway.status.bytes.fromMain
+            #expect(fromMain == bytes)
+            let share = Double(bytes * 8) / seconds / Double(line)
+            print("256 MiB, 68 ms, 100 Mbit/s: \(seconds) s, \(share) of the line")
+            #expect(share >= 0.9)
+            try await gateway.stop()
+            try await main.stop()
+        }
+
+        @Test func aLargeTreeFarAwayIsReadInTheTimeOfTheLineWithAProfile() async throws {
+            let line = 100_000_000
+            let folder = try TemporaryDirectory()
+            let image = try folder.directory("image")
+            _ = try WideAreaTree(at: image, files: 2000)
+            let main = try await FarMain.start(image, milliseconds: 68, bitsPerSecond: line)
+            let gateway = Gateway(main: main.export, folder: folder)
+            let profile = folder.path("profile")
+            let result = try await Guest(limit: .seconds(300)).run(
+                """
+                \(Self.clock)
+                # read WAY: how long it takes from the mount on, and the checksum of what was read.
+                read_all() {
+                    proxy=$(host $1) || fail "$proxy"
+                    began=$(now)
+                    nfs_mount $proxy /mnt || fail "no mount"
+                    sum=$(tar c -C /mnt . | md5sum) || fail "not read"
+                    echo "$1 $(($(now) - began)) ${sum%% *}"
+                    umount /mnt
+                }
+                for way in recorded warm profiled; do read_all $way; done
+                """,
+                programs: ["tar"],
+                hostCommands: [
+                    "recorded": { _ in try await gateway.start(["--record", profile]) },
+                    "warm": { _ in try await gateway.restart() },
+                    "profiled": { _ in try await gateway.start(["--profile", profile]) },
+                ])
+            #expect(result.exitCode == 0, "\(result)")
+            var seconds: [String: Double] = [:]
+            var sums: Set<String> = []
+            for line in result.output.split(separator: "\n") {
+                let words = line.split(separator: " ").map(String.init)
+                guard words.count == 3, let time = Double(words[1]) else { continue }
+                seconds[words[0]] = time / 100
+                sums.insert(words[2])
+            }
+            #expect(sums.count == 1)
+            let bytes = try await gateway.status.bytes.fromMain
+            let needed = try #require(seconds["warm"]) + Double(bytes * 8) / Double(line)
+            let ratio = try #require(seconds["profiled"]) / needed
+            print(
+                "tar of 2000 files, \(bytes) bytes, 68 ms, 100 Mbit/s: \(seconds), with a profile",
+                "\(ratio) x (warm + bytes / bandwidth)")
+            #expect(ratio <= 1.3)
+            try await gateway.stop()
+            try await main.stop()
+        }
+
+        private static let clock =
+            #"now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }"#
+
         /// Runs each command in the three ways; prints and returns what came of it.
         private func measure(
             _ commands: [String: String], files: Int, milliseconds: Int
         ) async throws -> Runs {
             let folder = try TemporaryDirectory()
             let tree = try WideAreaTree(at: try folder.directory("image"), files: files)
-            let main = try await Ganesha.start(directory: tree.path)
-            let line = try await FaultyTransport.start(target: main.export.port)
-            try await line.setLink(
-                roundTrip: .milliseconds(milliseconds), bitsPerSecond: 500_000_000)
-            // Mounting goes past the line: it is not what is measured.
-            let far = NFSExport(
-                port: line.port, mountPort: main.export.mountPort, path: main.export.path)
-            let gateway = Gateway(main: far, folder: folder)
+            let main = try await FarMain.start(
+                tree.path, milliseconds: milliseconds, bitsPerSecond: 500_000_000)
+            let gateway = Gateway(main: main.export, folder: folder)
             let result = try await Guest(limit: .seconds(1100)).run(
-                Self.script(far, commands), programs: ["find", "ls", "tar"],
+                Self.script(main.export, commands), programs: ["find", "ls", "tar"],
                 hostCommands: [
                     "cold": { _ in try await gateway.start() },
                     "warm": { _ in try await gateway.restart() },
@@ -61,7 +140,6 @@ extension Integration {
                 ])
             #expect(result.exitCode == 0, "\(result)")
             try await gateway.stop()
-            try await line.stop()
             try await main.stop()
             let runs = try Runs(result.output)
             print("\(files) files, round trip \(milliseconds) ms:\n\(runs)")
@@ -81,7 +159,7 @@ extension Integration {
             # Calls of all programs on the transport, those for access control lists among them.
             sent() { awk '$1 == "device" { here = ($5 == "/mnt") } here && $1 == "xprt:" { print $8 }' \
                 /proc/self/mountstats; }
-            now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
+            \(clock)
             # measure COMMAND WAY EXPORT PORT MOUNTPORT LINE; the mount is a new one.
             measure() {
                 nfs_mount "$3" "$4" "$5" /mnt || fail "no mount"
@@ -110,6 +188,31 @@ extension Integration {
     }
 }
 
+/// A server at the other end of a long line.
+private struct FarMain: Sendable {
+    let export: NFSExport
+    private let server: Ganesha
+    private let line: FaultyTransport
+
+    static func start(
+        _ directory: String, milliseconds: Int, bitsPerSecond: Int
+    ) async throws -> FarMain {
+        let server = try await Ganesha.start(directory: directory)
+        let line = try await FaultyTransport.start(target: server.export.port)
+        try await line.setLink(
+            roundTrip: .milliseconds(milliseconds), bitsPerSecond: bitsPerSecond)
+        // Mounting goes past the line: it is not what is measured.
+        let export = NFSExport(
+            port: line.port, mountPort: server.export.mountPort, path: server.export.path)
+        return FarMain(export: export, server: server, line: line)
+    }
+
+    func stop() async throws {
+        try await line.stop()
+        try await server.stop()
+    }
+}
+
 /// A proxy on this side of the line: a new one for each command.
 private final class Gateway: Sendable {
     private let main: NFSExport
@@ -131,12 +234,11 @@ private final class Gateway: Sendable {
     private struct NoProxy: Error {}
 
     /// Starts one that knows nothing; the words to mount it by.
-    func start() async throws -> String {
+    func start(_ arguments: [String] = []) async throws -> String {
         try await stop()
         let state = try folder.directory("state-\(UInt64.random(in: 0...UInt64.max))")
-        let proxy = try await RowctlProcess.start([
-            "serve", main.url, "--session", "far", "--state", state,
-        ])
+        let proxy = try await RowctlProcess.start(
+            ["serve", main.url, "--session", "far", "--state", state] + arguments)
         running.withLock { $0 = (proxy, state) }
         return proxy.export.mountWords
     }
@@ -151,9 +253,14 @@ private final class Gateway: Sendable {
 
     /// Calls that it made to main, as `rpc_counts` prints them.
     func calls() async throws -> String {
-        let status = try await SessionStatus.read(session: "far", state: try current.state)
-        return status.calls.main.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        try await status.calls.main.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
             .joined(separator: " ")
+    }
+
+    var status: SessionStatus {
+        get async throws {
+            try await SessionStatus.read(session: "far", state: try current.state)
+        }
     }
 
     func stop() async throws {
