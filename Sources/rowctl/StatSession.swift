@@ -107,7 +107,9 @@ extension SessionStatus {
             lines += ["", table.text]
         }
         if let checks = calls.mainChecks, checks > 0 {
-            lines += ["", "\(checks) more calls found out whether main is there and still the same"]
+            lines += [
+                "", "\(checks) more calls found out whether main is there and still the same",
+            ]
         }
         if let largest, !largest.isEmpty {
             var table = Table([("STORED", .right), ("FILE", .left)])
