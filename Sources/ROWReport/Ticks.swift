@@ -6,8 +6,8 @@ public struct Ticks: Equatable, Sendable {
     /// From 0 to the first that is not below all values.
     public let values: [Double]
 
-    /// - Parameter maximum: the largest value; an axis without any, or without one above 0, goes to 1 (so does one that is
-    ///   out of all bounds).
+    /// - Parameter maximum: the largest value. An axis without any goes to 1, and so does one whose largest
+    ///   is not above 0, or out of all bounds.
     /// - Parameter count: of steps, at most.
     /// - Parameter isWhole: for what there cannot be a half of.
     public init(through maximum: Double, atMost count: Int = 5, isWhole: Bool = false) {
