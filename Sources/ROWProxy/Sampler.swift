@@ -86,6 +86,7 @@ final class Sampler {
 
     /// Names this moment.
     func mark(_ session: ServedSession, _ text: String, isMount: Bool = false) {
+        if isMount, session.history.hasMarkedMount(text) { return }
         sample(session, reading())
         session.history.mark(text, isMount: isMount, calls(of: session))
     }

@@ -65,12 +65,16 @@ final class SessionHistory {
         return earlier + (now - before)
     }
 
-    /// Names this moment. Programs that mount for each file are one mark a minute.
-    func mark(_ text: String, isMount: Bool, _ now: CallCounts) {
-        let isRepeated = history.marks.contains {
+    /// Whether a client mounted it so short a time ago that no other mark is worth it: some programs mount
+    /// for each file.
+    func hasMarkedMount(_ text: String) -> Bool {
+        history.marks.contains {
             $0.isMount && $0.text == text && $0.timeMS > last.endMS - Self.mountPauseMS
         }
-        guard !isMount || !isRepeated else { return }
+    }
+
+    /// Names this moment.
+    func mark(_ text: String, isMount: Bool, _ now: CallCounts) {
         history.add(
             HistoryMark(
                 timeMS: last.endMS, text: text, isMount: isMount, calls: calls(now),
