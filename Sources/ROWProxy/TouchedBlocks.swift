@@ -21,6 +21,9 @@ struct TouchedBlocks: Sendable, Equatable {
     }
 
     private var words: [Place: UInt64] = [:]
+    /// The word that was looked at last. Reads in order ask for it again, and do without the table.
+    private var lastPlace = Place(id: 0, index: 0)
+    private var lastWord: UInt64 = 0
     /// Distinct bytes that were asked for, in whole blocks where the file does not end before.
     private(set) var bytes = 0
     /// Whether more was asked for than is on record: then ``bytes`` is the least that it was.
@@ -38,7 +41,11 @@ struct TouchedBlocks: Sendable, Equatable {
             let next = min((place.index + 1) << 6, end)
             let mask = (UInt64.max >> (64 - (next - block))) << (block & 63)
             block = next
-            let known = words[place] ?? 0
+            if place != lastPlace {
+                lastWord = words[place] ?? 0
+                lastPlace = place
+            }
+            let known = lastWord
             let new = mask & ~known
             guard new != 0 else { continue }
             if known == 0, words.count >= Self.wordsMaximum {
@@ -46,6 +53,7 @@ struct TouchedBlocks: Sendable, Equatable {
                 continue
             }
             words[place] = known | new
+            lastWord = known | new
             bytes += new.nonzeroBitCount * Int(Self.blockBytes)
             isLastNew = next == end && new >> ((end - 1) & 63) & 1 == 1
         }
@@ -54,6 +62,10 @@ struct TouchedBlocks: Sendable, Equatable {
             bytes -= Int(
                 end * Self.blockBytes - min(max(size, range.upperBound), end * Self.blockBytes))
         }
+    }
+
+    static func == (one: TouchedBlocks, other: TouchedBlocks) -> Bool {
+        one.words == other.words && one.bytes == other.bytes && one.isFull == other.isFull
     }
 
     // MARK: As a file
