@@ -70,10 +70,11 @@ let package = Package(
             ]
                 + nio + tirpc,
             swiftSettings: settings),
+        .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "NFSClient", "CLinux", system,
+                "ROWCore", "ROWProxy", "ROWReport", "NFSClient", "CLinux", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -115,6 +116,9 @@ let package = Package(
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy", "ROWTestKit",
                 "rowctl", system,
             ] + nio, swiftSettings: settings),
+        .testTarget(
+            name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
+            swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),

@@ -196,7 +196,9 @@ final class RPCConnectionHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard failure == nil, isCurrent(context) else { return }
         connection.isReading = true
-        connection.statistics.bytesReceived += UInt64(receiver.receive(unwrapInboundIn(data)))
+        let count = receiver.receive(unwrapInboundIn(data))
+        connection.statistics.bytesReceived += UInt64(count)
+        Traffic.receive(count)
         do throws(RecordError) {
             // A completion may close the connection.
             while isCurrent(context), let record = try receiver.next() {

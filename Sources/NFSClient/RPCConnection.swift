@@ -232,6 +232,7 @@ extension RPCConnection {
         guard case .connected(let context) = transport else { return }
         let payloadBytes = call.payload.map { ($0.readableBytes + 3) & ~3 } ?? 0
         let size = 4 + call.message.readableBytes + payloadBytes
+        Traffic.send(RPC.recordMarkSize + size)
         sender.append(
             mark: RPC.lastFragment | UInt32(size), xid: xid, message: call.message,
             payload: call.payload

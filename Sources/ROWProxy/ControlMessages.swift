@@ -5,6 +5,10 @@ enum ControlRequest: Codable, Sendable {
     case join(Proxy.SessionOptions, Proxy.SharedSettings)
     /// Something is done to a session while it is served.
     case change(session: String, SessionChange)
+    /// This moment of the session's history gets a name.
+    case mark(session: String, text: String)
+    /// The session's history is written to its directory, for whoever asks to read it there.
+    case saveHistory(session: String)
     /// Something is done to what is kept of the image, until the connection that asked ends.
     case task(ImageTask)
 }

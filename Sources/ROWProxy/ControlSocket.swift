@@ -189,6 +189,23 @@ private final class ControlHandler: ChannelInboundHandler {
             imageLoop.carryOut(change, on: session) { error in
                 self.answer(error.map { .refused($0.message) } ?? .done, on: channel)
             }
+        case .mark(let name, let text):
+            guard let session = imageLoop.sessions[name] else {
+                answer(.notServed, on: channel)
+                return
+            }
+            if let refusal = HistoryMark.refusal(of: text) {
+                answer(.refused(refusal), on: channel)
+                return
+            }
+            imageLoop.sampler.mark(session, text)
+            imageLoop.sampler.finish(session) { self.answer(.done, on: channel) }
+        case .saveHistory(let name):
+            guard let session = imageLoop.sessions[name] else {
+                answer(.notServed, on: channel)
+                return
+            }
+            imageLoop.sampler.finish(session) { self.answer(.done, on: channel) }
         }
     }
 

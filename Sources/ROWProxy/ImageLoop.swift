@@ -17,6 +17,7 @@ final class ImageLoop {
     let counters = Counters()
     let main: MainSource
     let server: RPCServer
+    let sampler: Sampler
     private let configuration: Proxy.Configuration
     private let events = EventLog()
     private let replies = ReplyCache()
@@ -96,9 +97,13 @@ final class ImageLoop {
                 squashesRoot: configuration.squashesRoot,
                 groups: configuration.managesGroups
                     ? GroupDirectory(loop: loop, pool: pool) : nil))
+        let sampler = Sampler(sessions: sessions, counters: counters, loop: loop, pool: pool)
+        self.sampler = sampler
         server = RPCServer(
             nfs: nfs,
-            mount: MountService(sessions: sessions, main: main, allow: configuration.allow),
+            mount: MountService(
+                sessions: sessions, main: main, allow: configuration.allow,
+                onMount: { sampler.mark($0, "mount by \($1)", isMount: true) }),
             admission: Admission(configuration.allow), onEvent: { events.add($0) })
         replies.onForget = { [sessions] owner in
             sessions[tag: owner.session]?.state.forgetReplies(of: owner.client)
@@ -193,7 +198,9 @@ final class ImageLoop {
         do {
             if isClosed { throw StateError(.imageInUse, "the process is ending") }
             let profile = try options.profile.map { try Profile(file: $0) }
-            session = ServedSession(try open(options, shadow), options, shadow)
+            let state = try open(options, shadow)
+            let directory = configuration.state.session(options.name)
+            session = ServedSession(state, options, shadow, sampler.open(directory))
             try record(session)
             if let profile { fetchAhead(profile, of: session) }
         } catch {
@@ -287,8 +294,10 @@ final class ImageLoop {
             let failure = status.map { Self.notWritten(session, $0) }
             if let failure { self.events.add(failure.message) }
             self.writeStatusFile(of: session)
-            session.close()
-            then(failure)
+            self.sampler.finish(session) {
+                session.close()
+                then(failure)
+            }
         }
     }
 
@@ -375,11 +384,6 @@ final class ImageLoop {
     func status(of session: ServedSession) -> SessionStatus {
         let state = session.state
         let totals = state.totals()
-        let shadow = state.shadowCalls
-        let shadowCalls = [
-            "READ": shadow.reads, "WRITE": shadow.writes, "COMMIT": shadow.syncs,
-            "SETATTR": shadow.truncates, "CREATE": shadow.creates, "REMOVE": shadow.removes,
-        ]
         return SessionStatus(
             session: state.name, image: image.source, state: "running",
             durability: session.options.durability.rawValue,
@@ -387,7 +391,7 @@ final class ImageLoop {
             calls: SessionStatus.Calls(
                 client: Counters.byName(session.counters.client),
                 main: Counters.byName(counters.main),
-                shadow: shadowCalls.filter { $0.value > 0 },
+                shadow: state.shadowCalls.byName,
                 mainChecks: counters.mainChecks),
             bytes: SessionStatus.Bytes(
                 fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
@@ -431,6 +435,7 @@ final class ImageLoop {
         }
         isClosed = true
         timer?.cancel()
+        sampler.close()
         var failure: (any Error)?
         var remaining = sessions.all.count
         guard remaining > 0 else {
@@ -441,7 +446,17 @@ final class ImageLoop {
             session.state.flush { status in
                 if let status { failure = Self.notWritten(session, status) }
                 remaining -= 1
-                if remaining == 0 { self.finishClosing(failure, then) }
+                if remaining == 0 { self.finishHistories { self.finishClosing(failure, then) } }
+            }
+        }
+    }
+
+    private func finishHistories(then: @escaping () -> Void) {
+        var remaining = sessions.all.count
+        for session in sessions.all {
+            sampler.finish(session) {
+                remaining -= 1
+                if remaining == 0 { then() }
             }
         }
     }

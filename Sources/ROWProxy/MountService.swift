@@ -10,14 +10,20 @@ final class MountService {
     private let main: MainSource
     /// The addresses that may mount, for EXPORT; none: this machine's.
     private let allow: [AddressRange]
+    /// Told who has mounted a session.
+    private let onMount: (ServedSession, ClientAddress) -> Void
     /// Who has mounted what, for DUMP. A hint at best: clients may go without a word.
     private var mounts: [Mount.Dump.Entry] = []
     private static let mountsMaximum = 1024
 
-    init(sessions: SessionTable, main: MainSource, allow: [AddressRange]) {
+    init(
+        sessions: SessionTable, main: MainSource, allow: [AddressRange],
+        onMount: @escaping (ServedSession, ClientAddress) -> Void
+    ) {
         self.sessions = sessions
         self.main = main
         self.allow = allow
+        self.onMount = onMount
     }
 
     func serve(_ call: RPCCall) {
@@ -79,6 +85,9 @@ final class MountService {
                 return
             }
             remember(call, path)
+            if let served = sessions[tag: session.handles.tag] {
+                onMount(served, call.origin.client)
+            }
             answer(call, .ok(session.handle(of: id)))
         } catch {
             interrupted(error, call, path, session, names)

@@ -104,6 +104,7 @@ extension NFSService {
                 fetch([plan.range], of: file, read)
             }
         case .one(.main):
+            touched(read.id, plan.range, by: read.session)
             if let piece = read.have.main, piece.covers(plan.range) {
                 cutThrough(piece, read, plan)
             } else if let file = try main.localFile(read.id), try readNow(file, read, plan) {
@@ -248,6 +249,7 @@ extension NFSService {
         _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
         let fromMain = runs.filter(\.isMain).map(\.range)
+        for range in fromMain { touched(read.id, range, by: read.session) }
         if let recorder = recorder(of: read.session) {
             for range in fromMain { recorder.read(read.id, range) }
         }

@@ -111,6 +111,11 @@ final class NFSService {
         sessions[tag: session.handles.tag]?.counters ?? counters
     }
 
+    /// Notes that the clients of a session asked for a range of a file of the image.
+    func touched(_ id: NodeID, _ range: Range<UInt64>, by session: SessionState) {
+        sessions[tag: session.handles.tag]?.history.touch(range, of: id, in: main.image)
+    }
+
     /// What writes down what the clients of a session touch of the image, if anything does.
     func recorder(of session: SessionState) -> ProfileRecorder? {
         sessions[tag: session.handles.tag]?.recorder

@@ -70,7 +70,7 @@ final class RPCHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosed else { return }
         isReading = true
-        receiver.receive(unwrapInboundIn(data))
+        Traffic.receive(receiver.receive(unwrapInboundIn(data)))
         process()
     }
 
@@ -189,6 +189,7 @@ final class RPCHandler: ChannelInboundHandler {
             output.encode(RPC.lastFragment | UInt32(size))
             head(&output)
         }
+        Traffic.send(gathered.readableBytes + count)
         context.write(wrapOutboundOut(gathered), promise: nil)
         gathered.clear(minimumCapacity: Self.keptCapacity)
         context.write(wrapOutboundOut(payload), promise: nil)
@@ -221,6 +222,7 @@ final class RPCHandler: ChannelInboundHandler {
             let buffer = gathered
             gathered = ByteBuffer()
             hasUnflushed = false
+            Traffic.send(buffer.readableBytes)
             context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             gathered = buffer
             gathered.clear(minimumCapacity: Self.keptCapacity)

@@ -12,12 +12,18 @@ final class ServedSession {
     /// What its clients asked for and moved.
     let counters = Counters()
     let events = EventLog()
+    let history: SessionHistory
     let started = Date()
 
-    init(_ state: SessionState, _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?) {
+    init(
+        _ state: SessionState, _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?,
+        _ history: SessionHistory
+    ) {
         self.state = state
         self.options = options
         self.shadow = shadow
+        self.history = history
+        for complaint in history.complaints { events.add(complaint) }
         state.onEvent = { [events] in events.add($0) }
         shadow?.tag = state.handles.tag
         shadow?.onEvent = { [events] in events.add($0) }

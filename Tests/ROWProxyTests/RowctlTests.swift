@@ -42,6 +42,8 @@ import Testing
         (["diff"], "<name>"), (["diff", "a", "b"], "b"), (["rm"], "<name>"),
         (["rm", "s", "--force"], "--force"), (["snapshot", "s"], "<tag>"),
         (["rollback", "s"], "<tag>"), (["clone", "s"], "<new>"), (["commit", "s"], "<directory>"),
+        (["report"], "<name>"), (["report", "s", "--out"], "--out"), (["mark", "s"], "<text>"),
+        (["mark", "s", ""], "printable"),
         (["snapshots"], "<name>"), (["snapshots", "s", "--remove"], "--remove"),
     ])
     func wrongArgumentsAreExplainedInOneLine(arguments: [String], words: String) async throws {
@@ -63,6 +65,8 @@ import Testing
         for (arguments, words) in [
             (["stat-session", "nothing", "--state", state], "no session 'nothing'"),
             (["diff", "nothing", "--state", state], "no session 'nothing'"),
+            (["report", "nothing", "--state", state], "no session 'nothing'"),
+            (["mark", "nothing", "boot", "--state", state], "no session 'nothing'"),
             (["rm", "nothing", "--yes", "--state", state], "no session 'nothing'"),
             (["stat-session", "../../etc", "--state", state], "session's name"),
             (["diff", ".", "--state", state], "session's name"),
@@ -155,6 +159,7 @@ import Testing
             ["help", "umount"], ["help", "export"], ["help", "ls"], ["help", "stat-session"],
             ["help", "diff"], ["help", "rm"], ["help", "fsck"], ["help", "snapshot"],
             ["help", "snapshots"], ["help", "rollback"], ["help", "clone"], ["help", "commit"],
+            ["help", "report"], ["help", "mark"],
         ] {
             let result = try await Tool.result(
                 of: ProjectPaths.builtProgram("rowctl"), arguments)
