@@ -1,4 +1,5 @@
-# Sourced by the scripts of this folder, after `net=NAME`: where a network's files are, and what is in it.
+# Sourced by the scripts of this folder: where a network's files are, and what is in it.
+# shellcheck shell=bash disable=SC2034
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 boot_scripts=$lab_scripts/boot
 
@@ -17,7 +18,7 @@ use_net() {
     proxy_ns=rowfs-$net-proxy
 }
 
-# on_main, on_proxy COMMAND... : runs it there; it becomes the command, so that $! is its process.
+# on_main, on_proxy COMMAND... : becomes the command, there; for the background, where $! is then its process.
 on_main() { exec ip netns exec "$main_ns" "$@"; }
 on_proxy() { exec ip netns exec "$proxy_ns" "$@"; }
 
