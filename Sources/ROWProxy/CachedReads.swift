@@ -15,6 +15,13 @@ final class CachedReads {
     private var flights = BlockFlights()
     private var ahead = ReadAhead()
 
+    /// How many blocks are fetched ahead of one reader at most: fewer where main takes long to send them,
+    /// or clients' own misses, and the end of what was asked for, would wait behind them.
+    private var aheadMaximum = ReadAhead.windowMaximum
+    private static let aheadLeast: UInt64 = 4
+    /// What is fetched ahead should come within this part of the time that clients wait.
+    private static let aheadShare: Int64 = 10
+
     /// Blocks under way, or on their way to the disk, at which nothing is fetched ahead any more: less
     /// than what waits for the disk at most, so that what is fetched ahead is kept.
     private static let flightsMaximum = 192
@@ -58,11 +65,26 @@ final class CachedReads {
 
     private func readOn(_ layout: CacheLayout, blocks: Range<UInt64>) {
         // What is fetched ahead must not be given up before it is read.
-        let windowMaximum = min(
-            ReadAhead.windowMaximum, cache.limit / CacheLayout.blockBytes / 16)
+        let windowMaximum = min(aheadMaximum, cache.limit / CacheLayout.blockBytes / 16)
         let next = ahead.read(
             blocks, of: layout.id, blockCount: layout.blockCount, windowMaximum: windowMaximum)
-        if !next.isEmpty, flights.count < Self.flightsMaximum { fetchAhead(layout, next) { _ in } }
+        let flightsMaximum = min(Self.flightsMaximum, Int(aheadMaximum) * 3 / 2)
+        guard !next.isEmpty, flights.count < flightsMaximum else { return }
+        let start = NIODeadline.now()
+        fetchAhead(layout, next) { fetched in
+            guard let arrival = fetched.arrival else { return }
+            self.cameAhead(next.count, after: arrival - start)
+        }
+    }
+
+    /// Blocks that were fetched ahead have come.
+    private func cameAhead(_ count: Int, after time: TimeAmount) {
+        let wanted = remote.settings.timeout / Self.aheadShare
+        if time > wanted {
+            aheadMaximum = max(Self.aheadLeast, min(aheadMaximum, UInt64(count)) / 2)
+        } else if time < wanted / 2 {
+            aheadMaximum = min(ReadAhead.windowMaximum, aheadMaximum * 2)
+        }
     }
 
     /// What fetching ahead came to.

@@ -63,8 +63,8 @@ final class ImageChanges {
 
     private func tell(_ changed: [NodeID], at replica: Replica) {
         for id in changed.prefix(Self.eventsMaximum) {
-            remote.settle(id, accused: replica) { isRefused in
-                if !isRefused {
+            remote.settle(id, accused: replica) { settled in
+                if case .changed = settled {
                     replica.note("the image changed under us: \(self.remote.pathText(id))")
                 }
             }

@@ -29,7 +29,9 @@ final class RemoteImage {
     private var isClosed = false
     /// Files that no server had as they were known, until when they are stale without being asked for.
     private var changed: [NodeID: NIODeadline] = [:]
-    private var settling: [Suspicion: [(_ isRefused: Bool) -> Void]] = [:]
+    private var settling: [Suspicion: [(Settled) -> Void]] = [:]
+    /// Whether all servers have other names in the root than are on record.
+    private(set) var isRootChanged = false
     /// Looks from time to time whether the image has changed.
     private var changes: ImageChanges?
 
@@ -38,8 +40,20 @@ final class RemoteImage {
         let accused: Int
     }
 
+    /// Who is wrong about a node.
+    enum Settled {
+        /// The server that was accused.
+        case refused
+        /// Nobody has the node as it was.
+        case changed
+        /// One that would have to be asked did not answer.
+        case unknown
+    }
+
     private static let parkedMaximum = 4096
     private static let changedMaximum = 4096
+    /// Of directories; deeper ones are not gone through.
+    private static let depthMaximum = 4096
 
     /// Something that is asked, at one server after another until one has an answer.
     private final class Errand {
@@ -148,8 +162,10 @@ final class RemoteImage {
             })
     }
 
-    /// A server answers READs with so many bytes at most.
-    func answeredShort(_ count: Int) { gatheredReads.limit(to: count) }
+    /// A server answers READs with so many bytes at most. What is less than a block was an exception.
+    func answeredShort(_ count: Int) {
+        gatheredReads.limit(to: max(count, Int(CacheLayout.blockBytes)))
+    }
 
     private func run(_ errand: Errand) {
         guard !isClosed, NIODeadline.now() < errand.deadline.time else {
@@ -177,8 +193,12 @@ final class RemoteImage {
             errand.status = errand.status ?? status
             run(errand)
         case .differs(let id):
-            settle(id, accused: replica) { isRefused in
-                if isRefused { self.run(errand) } else { errand.giveUp(.stale) }
+            settle(id, accused: replica) { settled in
+                switch settled {
+                case .refused: self.run(errand)
+                case .changed: errand.giveUp(.stale)
+                case .unknown: errand.giveUp(.jukebox)
+                }
             }
         }
     }
@@ -217,6 +237,9 @@ final class RemoteImage {
         servers.set(replica.state, of: replica.index)
         followActive()
         if replica.state == .ready { resumeParked { _ in true } }
+        if replica.state == .refused {
+            settings.loop.assumeIsolated().execute { self.settleIfAllAgree() }
+        }
     }
 
     private func followActive() {
@@ -252,27 +275,34 @@ final class RemoteImage {
     /// A server has something else at a node's place than the image is known to have: asks the others
     /// who is wrong. When one of them has it as it was, the server is refused; otherwise the image was
     /// changed.
-    func settle(_ id: NodeID, accused: Replica, then: @escaping (_ isRefused: Bool) -> Void) {
-        guard accused.state == .ready else { return then(true) }
+    func settle(_ id: NodeID, accused: Replica, then: @escaping (Settled) -> Void) {
+        guard accused.state == .ready else { return then(.refused) }
         let suspicion = Suspicion(id: id, accused: accused.index)
         guard settling[suspicion] == nil else {
             settling[suspicion]?.append(then)
             return
         }
         settling[suspicion] = [then]
-        func finish(_ isRefused: Bool) {
-            for then in settling.removeValue(forKey: suspicion) ?? [] { then(isRefused) }
+        func finish(_ settled: Settled) {
+            for then in settling.removeValue(forKey: suspicion) ?? [] { then(settled) }
         }
+        var isUnknown = false
         let deadline = Deadline.after(settings.callMaximum, isCheck: true)
         func ask(excluding asked: Set<Int>) {
-            guard accused.state == .ready else { return finish(true) }
+            guard accused.state == .ready else { return finish(.refused) }
             guard let index = servers.choose(excluding: asked) else {
+                if isUnknown { return finish(.unknown) }
                 changedUnderUs(id)
-                return finish(false)
+                return finish(.changed)
             }
             replicas[index].look(at: id, by: deadline) { found in
-                if case .success = found, accused.state == .ready {
-                    accused.refuse("\(self.pathText(id)) is not what the image has there")
+                switch found {
+                case .success where accused.state == .ready:
+                    accused.refuse(
+                        Replica.Difference(
+                            id: id, text: "\(self.pathText(id)) is not what the image has there"))
+                case .success, .failure(.differs): break
+                case .failure(.away), .failure(.status): isUnknown = true
                 }
                 ask(excluding: asked.union([index]))
             }
@@ -287,8 +317,38 @@ final class RemoteImage {
         changed[id] = .now() + settings.timing.stale
     }
 
-    /// Whether it is known that no server has it as it was.
-    func isChanged(_ id: NodeID) -> Bool { changed[id] != nil }
+    /// Whether it is known that no server has it, or a directory above it, as it was.
+    func isChanged(_ id: NodeID) -> Bool {
+        guard !changed.isEmpty else { return false }
+        var current = id
+        for _ in 0..<Self.depthMaximum {
+            if changed[current] != nil { return true }
+            guard current != .root, let parent = settings.image.location(of: current)?.parent
+            else { return false }
+            current = parent
+        }
+        return false
+    }
+
+    /// When all servers that can be reached, several of them, have the same other thing at one place, it is
+    /// not a server that is wrong: the image was changed while nobody looked. All are checked again
+    /// without that place.
+    private func settleIfAllAgree() {
+        guard servers.active == nil else { return }
+        let states = replicas.map(\.state)
+        guard !states.contains(.connecting), !states.contains(.checking) else { return }
+        let refused = replicas.filter { $0.state == .refused }
+        guard refused.count > 1, let difference = refused[0].difference,
+            refused.allSatisfy({ $0.difference == difference })
+        else { return }
+        if let id = difference.id {
+            changedUnderUs(id)
+        } else {
+            settings.onEvent("the image changed under us: \(difference.text)")
+            isRootChanged = true
+        }
+        for replica in refused { replica.checkAgain() }
+    }
 
     func pathText(_ id: NodeID) -> String {
         "/" + String(decoding: settings.image.path(of: id) ?? [], as: UTF8.self)

@@ -34,14 +34,15 @@ extension Replica {
             self.send(.read, arguments, as: piece.credential, by: piece.deadline) { result in
                 switch result {
                 case .failure(let failure): then(.failure(failure))
-                case .success(let reply): self.received(reply, piece, again, then)
+                case .success(let reply): self.received(reply, handle, piece, again, then)
                 }
             }
         }
     }
 
     private func received(
-        _ reply: RPCReply, _ piece: Piece, _ again: () -> Bool, _ then: @escaping DataCompletion
+        _ reply: RPCReply, _ handle: NFS3.FileHandle, _ piece: Piece, _ again: () -> Bool,
+        _ then: @escaping DataCompletion
     ) {
         var piece = piece
         let id = piece.id
@@ -66,26 +67,40 @@ extension Replica {
         case .failure(let status, _):
             then(.failure(.status(status)))
         case .ok(let ok):
-            if let attributes = ok.attributes, let known = self.attributes(of: id),
-                !known.isSameObject(as: attributes)
-            {
-                return then(.failure(.differs(id)))
+            guard let attributes = ok.attributes else {
+                // Which version of the file the bytes are of must be known.
+                getattr(handle, by: piece.deadline) { found in
+                    switch found {
+                    case .failure(let failure): then(.failure(failure))
+                    case .success(let entry):
+                        self.take(ok.data, of: reply, entry.attributes, piece, then)
+                    }
+                }
+                return
             }
-            // All of the range lies below the size that the image is known to have.
-            guard !ok.data.isEmpty,
-                let data = reply.buffer.getSlice(
-                    at: reply.buffer.readerIndex + ok.data.lowerBound, length: ok.data.count)
-            else { return then(.failure(.differs(id))) }
-            settings.counters.bytesFromMain += ok.data.count
-            var all = piece.have ?? data
-            if piece.have != nil { all.writeImmutableBuffer(data) }
-            if UInt64(all.readableBytes) >= piece.range.upperBound - piece.range.lowerBound {
-                then(.success(all))
-            } else {
-                owner.answeredShort(ok.data.count)
-                piece.have = all
-                read(piece, then: then)
-            }
+            take(ok.data, of: reply, attributes, piece, then)
+        }
+    }
+
+    private func take(
+        _ range: Range<Int>, of reply: RPCReply, _ attributes: NFS3.Attributes, _ piece: Piece,
+        _ then: @escaping DataCompletion
+    ) {
+        // All of the range lies below the size that the image is known to have.
+        guard self.attributes(of: piece.id)?.isSameObject(as: attributes) ?? true, !range.isEmpty,
+            let data = reply.buffer.getSlice(
+                at: reply.buffer.readerIndex + range.lowerBound, length: range.count)
+        else { return then(.failure(.differs(piece.id))) }
+        settings.counters.bytesFromMain += range.count
+        var all = piece.have ?? data
+        if piece.have != nil { all.writeImmutableBuffer(data) }
+        if UInt64(all.readableBytes) >= piece.range.upperBound - piece.range.lowerBound {
+            then(.success(all))
+        } else {
+            owner.answeredShort(range.count)
+            var piece = piece
+            piece.have = all
+            read(piece, then: then)
         }
     }
 

@@ -10,6 +10,21 @@ extension Replica {
         var verifier: UInt64 = 0
         /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
         var isPlain = false
+        var pages = 0
+        /// The cookie after one of the pages before, the last whose number is a power of two.
+        var mark: UInt64 = 0
+
+        /// After one more page.
+        /// - Returns: nil when the listing goes in a circle.
+        func next(_ cookie: UInt64, _ verifier: UInt64) -> Import? {
+            guard cookie != self.cookie, cookie != mark else { return nil }
+            var next = self
+            next.cookie = cookie
+            next.verifier = verifier
+            next.pages += 1
+            if next.pages & (next.pages - 1) == 0 { next.mark = cookie }
+            return next
+        }
     }
 
     private static let importsMaximum = 256
@@ -40,21 +55,14 @@ extension Replica {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
-                    ok.eof || last != state.cookie
-                else {
-                    self.onEvent("'s listing of \(directory) does not go on")
-                    then(.failure(.status(.io)))
-                    return
-                }
-                self.setImport(
-                    directory,
-                    ok.eof ? nil : Import(cookie: last, verifier: ok.cookieVerifier))
+                let next = ok.entries.last.flatMap { state.next($0.cookie, ok.cookieVerifier) }
+                guard ok.eof || next != nil else { return self.doesNotGoOn(directory, then) }
                 let listed = ok.entries.map { entry in
                     Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
                 }
                 self.complete(
-                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline, then)
+                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline,
+                    self.advancing(directory, to: ok.eof ? nil : next, then))
             }
         }
     }
@@ -73,22 +81,37 @@ extension Replica {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                guard let last = ok.entries.last?.cookie ?? (ok.eof ? 0 : nil),
-                    ok.eof || last != state.cookie
-                else {
-                    self.onEvent("'s listing of \(directory) does not go on")
-                    then(.failure(.status(.io)))
-                    return
-                }
-                self.setImport(
-                    directory,
-                    ok.eof
-                        ? nil
-                        : Import(cookie: last, verifier: ok.cookieVerifier, isPlain: true))
+                let next = ok.entries.last.flatMap { state.next($0.cookie, ok.cookieVerifier) }
+                guard ok.eof || next != nil else { return self.doesNotGoOn(directory, then) }
                 let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
                 self.complete(
-                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline, then)
+                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline,
+                    self.advancing(directory, to: ok.eof ? nil : next, then))
             }
+        }
+    }
+
+    private func doesNotGoOn(_ directory: NodeID, _ then: FetchCompletion) {
+        onEvent("'s listing of \(directory) does not go on")
+        setImport(directory, nil)
+        then(.failure(.status(.io)))
+    }
+
+    /// The listing goes on behind a page once all of that has been had; otherwise it begins again, or
+    /// the page would be missing for ever.
+    private func advancing(
+        _ directory: NodeID, to next: Import?, _ then: @escaping FetchCompletion
+    ) -> FetchCompletion {
+        let life = life
+        return { result in
+            if life == self.life {
+                if case .success = result {
+                    self.setImport(directory, next)
+                } else {
+                    self.setImport(directory, nil)
+                }
+            }
+            then(result)
         }
     }
 
@@ -178,8 +201,12 @@ extension Replica {
             return child
         }.first
         guard let changed else { return finish() }
-        owner.settle(changed, accused: self) { isRefused in
-            if isRefused { then(.failure(.away)) } else { finish() }
+        owner.settle(changed, accused: self) { settled in
+            switch settled {
+            case .refused: then(.failure(.away))
+            case .changed: finish()
+            case .unknown: then(.failure(.status(.jukebox)))
+            }
         }
     }
 

@@ -20,6 +20,13 @@ final class Replica {
         case differs(NodeID)
     }
 
+    /// What a server has that is not the image's.
+    struct Difference: Equatable {
+        /// nil when it is the listing of the root.
+        let id: NodeID?
+        let text: String
+    }
+
     typealias HandleCompletion = (Result<NFS3.FileHandle, Failure>) -> Void
 
     /// Its place in the list that was given.
@@ -40,7 +47,7 @@ final class Replica {
     private var client: NFSClient?
     private var phase = ReplicaSet.State.disconnected
     /// Why it is refused.
-    private var refusal: String?
+    private(set) var difference: Difference?
     /// Where it was found last, by which it is connected to without MOUNT.
     private var known: Known?
     private var connecting: Task<Void, Never>?
@@ -81,7 +88,7 @@ final class Replica {
     var name: String { Proxy.canonicalName(of: url) }
     /// What events call it.
     var title: String { owner.isAlone ? "main" : "main \(name)" }
-    var state: ReplicaSet.State { refusal == nil ? phase : .refused }
+    var state: ReplicaSet.State { difference == nil ? phase : .refused }
     var connection: RPCConnection? { client?.loopConfinedConnection }
     var rootHandle: NFS3.FileHandle? { client?.rootHandle }
 
@@ -143,7 +150,7 @@ final class Replica {
 
     private func attemptFailed(_ error: String) {
         failures += 1
-        lastError = refusal ?? error
+        lastError = difference?.text ?? error
         if toldError != error {
             toldError = error
             onEvent(": \(error)")
@@ -175,7 +182,7 @@ final class Replica {
         if forgetsRoot { known = known.map { Known(port: nil, root: $0.root) } }
         endLife()
         connection.close()
-        lastError = refusal ?? error
+        lastError = difference?.text ?? error
         toldError = error
         onEvent(": \(error)")
         let wasReady = phase == .ready
@@ -208,7 +215,7 @@ final class Replica {
             guard life == self.life, !self.isClosed else { return }
             switch verdict {
             case .same: self.becomeReady()
-            case .differs(let reason): self.refuse(reason)
+            case .differs(let difference): self.refuse(difference)
             case .away: self.lost("it did not answer when it was checked")
             }
         }
@@ -217,23 +224,31 @@ final class Replica {
     private func becomeReady() {
         readySince = .now()
         toldError = nil
-        if lastError != nil { onEvent(refusal == nil ? " is back" : " is as the image is again") }
-        refusal = nil
+        if lastError != nil { onEvent(difference == nil ? " is back" : " is as the image is again") }
+        difference = nil
         enter(.ready)
         owner.probe(self)
     }
 
     /// It is not used until a check says otherwise.
-    func refuse(_ reason: String) {
+    func refuse(_ difference: Difference) {
         endLife()
-        if refusal != reason { onEvent(" is refused: \(reason)") }
-        refusal = reason
-        lastError = reason
+        if self.difference != difference { onEvent(" is refused: \(difference.text)") }
+        self.difference = difference
+        lastError = difference.text
         enter(.checking)
         recheck = settings.loop.assumeIsolated().scheduleTask(in: settings.timing.recheck) {
             self.recheck = nil
             if self.client != nil { self.check() }
         }
+    }
+
+    /// What it was refused for may not count any more.
+    func checkAgain() {
+        guard client != nil, recheck != nil else { return }
+        recheck?.cancel()
+        recheck = nil
+        check()
     }
 
     /// Puts down that it was found to differ in what does not make it useless.
@@ -304,9 +319,10 @@ final class Replica {
             watch()
         }
         var timeout = deadline.time - now
-        // A READ may well wait that long behind others, on a slow way; the watchdog sees that they come.
-        if procedure != .read, owner.hasReady(besides: self) {
-            timeout = min(timeout, settings.callMaximum)
+        // What one server loses while it answers other calls, the next is asked for in time.
+        if owner.hasReady(besides: self) {
+            timeout = min(
+                timeout, procedure == .read ? settings.readMaximum : settings.callMaximum)
         }
         connection.nfs3(
             procedure, arguments, credential: credential ?? settings.credential, timeout: timeout

@@ -10,7 +10,7 @@ final class ReplicaCheck {
     enum Verdict {
         case same
         /// Where, and how.
-        case differs(String)
+        case differs(Replica.Difference)
         /// It did not answer.
         case away
     }
@@ -31,7 +31,8 @@ final class ReplicaCheck {
     private let owner: RemoteImage
     private let trusted: Replica?
     private let walk: ReplicaWalk
-    private let deadline: Deadline
+    /// Of each step: what is slow but goes on is not away.
+    private var deadline: Deadline { .after(ReplicaTiming.connectTimeout, isCheck: true) }
     private var files: [File] = []
 
     /// Of nodes, and of names in the root where few nodes are on record.
@@ -49,8 +50,8 @@ final class ReplicaCheck {
         self.replica = replica
         owner = replica.owner
         self.trusted = trusted
-        deadline = .after(ReplicaTiming.connectTimeout, isCheck: true)
-        walk = ReplicaWalk(replica, by: deadline)
+        walk = ReplicaWalk(
+            replica, by: .after(2 * ReplicaTiming.connectTimeout, isCheck: true))
     }
 
     func run(then: @escaping (Verdict) -> Void) {
@@ -59,7 +60,7 @@ final class ReplicaCheck {
             switch found {
             case .failure: then(.away)
             case .success(let entry) where entry.attributes.type != .directory:
-                then(.differs("its root is no directory"))
+                then(.differs(Replica.Difference(id: .root, text: "its root is no directory")))
             case .success: self.compareNodes(then)
             }
         }
@@ -75,14 +76,15 @@ final class ReplicaCheck {
             case .same(let entry): self.addFile(id, entry)
             case .differs(let how):
                 if case .same = verdict {
-                    verdict = .differs("\(self.owner.pathText(id)) \(how)")
+                    verdict = .differs(
+                        Replica.Difference(id: id, text: "\(self.owner.pathText(id)) \(how)"))
                 }
             case .unknown: break
             case .away: verdict = .away
             }
         } then: {
             guard case .same = verdict else { return then(verdict) }
-            if all.count < Self.sampleMaximum {
+            if all.count < Self.sampleMaximum, !self.owner.isRootChanged {
                 self.compareRoots(then)
             } else {
                 self.compareFiles(then)
@@ -126,7 +128,7 @@ final class ReplicaCheck {
             case .failure, .success(nil): break
             case .success(let found?):
                 if wanted.isWhole, found.isWhole, let difference = found.names(unlike: wanted) {
-                    return then(.differs(difference))
+                    return then(.differs(Replica.Difference(id: nil, text: difference)))
                 }
             }
             self.compareEntries(
@@ -148,7 +150,7 @@ final class ReplicaCheck {
                 case .failure: break
                 case .success(let there):
                     if let how = entry.attributes?.difference(of: there?.attributes) {
-                        verdict = .differs("\(path) \(how)")
+                        verdict = .differs(Replica.Difference(id: nil, text: "\(path) \(how)"))
                     } else if let there {
                         self.addFile(path, entry, there)
                     }
@@ -192,7 +194,11 @@ final class ReplicaCheck {
                     case .success(let bytes) where bytes == wanted:
                         compared += 1
                         next()
-                    case .success: then(.differs("\(file.path) has other bytes there"))
+                    case .success:
+                        then(
+                            .differs(
+                                Replica.Difference(
+                                    id: file.id, text: "\(file.path) has other bytes there")))
                     }
                 }
             }
@@ -233,6 +239,6 @@ extension NFS3.Attributes {
 extension NFS3.Time {
     fileprivate var text: String {
         let fraction = String(nanoseconds)
-        return "\(seconds)." + String(repeating: "0", count: 9 - fraction.count) + fraction
+        return "\(seconds)." + String(repeating: "0", count: max(0, 9 - fraction.count)) + fraction
     }
 }

@@ -37,6 +37,8 @@ struct ReplicaSettings {
     var silenceMaximum: TimeAmount { min(timeout / 4, .seconds(3)) }
     /// How long it may work at one call other than READ while others are ready.
     var callMaximum: TimeAmount { max(timeout / 2, silenceMaximum) }
+    /// The same of a READ, which may well wait long behind others on a slow way.
+    var readMaximum: TimeAmount { max(timeout / 4 * 3, silenceMaximum) }
 }
 
 extension TimeAmount {

@@ -372,7 +372,19 @@ public final class ImageStore {
     /// The node of which a replica's object is known to be a name.
     public func node(linkedAs attributes: NFS3.Attributes, replica: Int) -> NodeID? {
         guard let link = Self.link(attributes, replica: replica) else { return nil }
-        return pendingLinks[link] ?? (try? committedLink(link))
+        return (try? linked(link, as: attributes)) ?? nil
+    }
+
+    /// The node that has an object's number at a replica, if it can be that object: where main was made
+    /// anew the number may be another's now.
+    private func linked(
+        _ link: LinkKey, as attributes: NFS3.Attributes
+    ) throws(Interrupt) -> NodeID? {
+        if let id = pendingLinks[link] { return id }
+        guard let id = try committedLink(link), let record = try record(of: id),
+            record.attributes.isSameObject(as: attributes)
+        else { return nil }
+        return id
     }
 
     private func feedEntry(
@@ -396,10 +408,7 @@ public final class ImageStore {
         }
         let link = Self.link(attributes, replica: replica)
         var id: NodeID?
-        if let link {
-            id = pendingLinks[link]
-            if id == nil { id = try committedLink(link) }
-        }
+        if let link { id = try linked(link, as: attributes) }
         if id == nil {
             let new = newID(directory, name)
             id = new
