@@ -18,8 +18,8 @@ import Testing
         var state: String { folder.path("state") }
         var url: String { main.export.url }
 
-        init(isServed: Bool) async throws {
-            main = try await SimulatedNFSServer.start()
+        init(isServed: Bool, _ tree: SimulatedTree.Item = SimulatedTree.sample) async throws {
+            main = try await SimulatedNFSServer.start(tree)
             folder = try TemporaryDirectory("rowfs-verbs")
             serving =
                 isServed
@@ -121,6 +121,36 @@ import Testing
         #expect((1...2).contains(bench.main.calls(.read) - reads))
         let intact = try await bench.run(["cache", "verify"])
         #expect(intact.status == .exited(0) && intact.output.contains(" 0 damaged"))
+        try await bench.stop()
+    }
+
+    private static let directories = SimulatedTree.Item.directory(
+        (0..<6).map { ("d\($0)", .directory([("file", .file("\($0)")), ("link", .symlink("file"))])) }
+            + [("z", .file("last"))])
+
+    @Test func directoriesThatMainRefusesAreLeftOutAndTheRestIsFetched() async throws {
+        let bench = try await Bench(isServed: false, Self.directories)
+        bench.main.inject(.refuse(.acces), on: .readdirplus, times: .max, skipping: 1)
+        let refused = try await bench.run(["prefetch"], ["--all"])
+        #expect(refused.status == .exited(1) && refused.output.hasPrefix("1 files"), "\(refused)")
+        #expect(refused.output.contains("; 6 pieces"), "\(refused)")
+        bench.main.clearFaults()
+        let all = try await bench.run(["prefetch"], ["--all"])
+        #expect(all.status == .exited(0) && all.output.hasPrefix("7 files"), "\(all)")
+        try await bench.stop()
+    }
+
+    @Test func whatMainIsAwayForIsTriedAgain() async throws {
+        let bench = try await Bench(isServed: false, Self.directories)
+        for procedure in [NFS3.Procedure.readdirplus, .readlink, .read] {
+            bench.main.inject(.refuse(.jukebox), on: procedure, times: 2)
+        }
+        let all = try await bench.run(["prefetch"], ["--all"])
+        #expect(all.status == .exited(0) && all.output.hasPrefix("7 files"), "\(all)")
+        let reads = bench.main.calls(.read)
+        let again = try await bench.run(["prefetch"], ["--all"])
+        #expect(again.output.contains(" 0 B fetched"), "\(again)")
+        #expect(bench.main.calls(.read) == reads && bench.main.calls(.readlink) == 8)
         try await bench.stop()
     }
 
