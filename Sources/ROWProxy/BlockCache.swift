@@ -34,9 +34,10 @@ final class BlockCache {
 
     private static let entriesMaximum = 256
 
+    /// - Parameter hasRoomForAll: the limit is raised to what is there at the start.
     init(
-        directory: CacheDirectory, limit: UInt64, image: ImageStore, loop: any EventLoop,
-        pool: NIOThreadPool, onEvent: @escaping (String) -> Void
+        directory: CacheDirectory, limit: UInt64, hasRoomForAll: Bool = false, image: ImageStore,
+        loop: any EventLoop, pool: NIOThreadPool, onEvent: @escaping (String) -> Void
     ) {
         self.directory = directory
         self.limit = limit
@@ -48,6 +49,7 @@ final class BlockCache {
             for file in found where !self.index.contains(file.id) {
                 self.index.set(file.id, allocated: file.allocated)
             }
+            if hasRoomForAll { self.limit = max(self.limit, self.index.allocated) }
             self.isScanned = true
             let waiters = self.scanWaiters
             self.scanWaiters = []

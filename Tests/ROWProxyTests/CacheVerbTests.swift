@@ -125,8 +125,12 @@ import Testing
     }
 
     private static let directories = SimulatedTree.Item.directory(
-        (0..<6).map { ("d\($0)", .directory([("file", .file("\($0)")), ("link", .symlink("file"))])) }
-            + [("z", .file("last"))])
+        (0..<6).map { number in
+            (
+                "d\(number)",
+                .directory([("file", .file("\(number)")), ("link", .symlink("file"))])
+            )
+        } + [("z", .file("last"))])
 
     @Test func directoriesThatMainRefusesAreLeftOutAndTheRestIsFetched() async throws {
         let bench = try await Bench(isServed: false, Self.directories)
@@ -166,6 +170,27 @@ import Testing
         let unpinned = try await bench.run(["cache", "pin"], ["directory", "--remove"])
         #expect(unpinned.output.hasPrefix("1 files"), "\(unpinned.output)")
         #expect(try await bench.kept("directory/file3")?.pinned == false)
+        try await bench.stop()
+    }
+
+    @Test func nothingIsGivenUpForThoseWhoOnlyLook() async throws {
+        let bench = try await Bench(isServed: false)
+        let served = try await RowctlProcess.start([
+            "serve", bench.url, "--session", "s", "--state", bench.state, "--cache-size", "16K",
+        ])
+        try await served.terminate()
+        let large = ["--all", "--cache-size", "10M"]
+        #expect(try await bench.run(["prefetch"], large).status == .exited(0))
+        let count = bench.cacheFiles().count
+        #expect(count == Self.files - 1)
+        for verb in ["ls", "stat", "verify"] {
+            #expect(try await bench.run(["cache", verb]).status == .exited(0))
+        }
+        #expect(try await bench.run(["cache", "drop"], ["large"]).status == .exited(0))
+        #expect(bench.cacheFiles().count == count - 1)
+        // Without a size, those that fetch take the one that it was served with.
+        _ = try await bench.run(["prefetch"], ["directory"])
+        #expect(bench.cacheFiles().count < 8)
         try await bench.stop()
     }
 
