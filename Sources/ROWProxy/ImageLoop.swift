@@ -121,6 +121,12 @@ final class ImageLoop {
         ) { _ in bound.value.flush() }
     }
 
+    /// How much of the image may be kept; nil where nothing can be.
+    var cacheSize: UInt64? {
+        guard case .remote = main.kind else { return nil }
+        return main.cache?.limit ?? 0
+    }
+
     // MARK: Sessions
 
     /// Opens or makes a session, gives back their ids to what it changed when the image database was

@@ -71,7 +71,8 @@ struct MountVerb: AsyncParsableCommand {
                 [
                     "serve", source.argument, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string,
-                ] + cache.arguments + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? [])
+                ] + cache.arguments + main.arguments
+                    + (shadow.map { ["--shadow", $0.description] } ?? [])
                     + (profiles.recordPath.map { ["--record", $0] } ?? [])
                     + (profiles.profilePath.map { ["--profile", $0] } ?? []),
                 session: folder, mountPoint: directory)

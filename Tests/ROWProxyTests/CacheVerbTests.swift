@@ -189,8 +189,9 @@ import Testing
         #expect(try await bench.run(["cache", "drop"], ["large"]).status == .exited(0))
         #expect(bench.cacheFiles().count == count - 1)
         // Without a size, those that fetch take the one that it was served with.
+        #expect(try await bench.run(["cache", "drop"]).status == .exited(0))
         _ = try await bench.run(["prefetch"], ["directory"])
-        #expect(bench.cacheFiles().count < 8)
+        #expect((1..<8).contains(bench.cacheFiles().count))
         try await bench.stop()
     }
 
