@@ -124,7 +124,7 @@ final class ImageLoop {
     /// How much of the image may be kept; nil where nothing can be.
     var cacheSize: UInt64? {
         guard case .remote = main.kind else { return nil }
-        return main.cache?.limit ?? 0
+        return main.cache?.wishedLimit ?? 0
     }
 
     // MARK: Sessions
