@@ -24,7 +24,10 @@ extension BlockCache {
         /// What is being written.
         fileprivate var count = 0
         fileprivate var storageBytes: UInt64 = 0
+        /// Nothing is written for now.
         fileprivate var hasFailed = false
+        /// When the disk last had no room, or failed otherwise, if that still counts.
+        fileprivate var lastFailure: NIODeadline?
         /// Blocks that were written.
         fileprivate(set) var blocksDone = 0
 
@@ -34,6 +37,9 @@ extension BlockCache {
         fileprivate static let countMaximum = 8
     }
 
+    /// How long a failure of the disk counts: then it is taken to be as good as it was.
+    static let failureCounts = TimeAmount.minutes(5)
+
     /// Keeps blocks that main sent. Until `done` they are not to be read from here; it hears whether
     /// they were kept.
     func fill(
@@ -41,6 +47,7 @@ extension BlockCache {
         done: @escaping (_ isKept: Bool) -> Void
     ) {
         let fill = Fill(layout: layout, blocks: blocks, data: data, done: done)
+        forgetFailure()
         guard !filling.hasFailed,
             filling.memoryBytes + fill.memoryBytes <= Filling.memoryBytesMaximum
         else { return done(false) }
@@ -100,6 +107,7 @@ extension BlockCache {
                         }
                     } catch {
                         filled.failure = error
+                        filled.allocated = try? filled.file.file?.allocatedBytes
                     }
                     return filled
                 }
@@ -118,6 +126,9 @@ extension BlockCache {
         took(filled.file, entry)
         if let failure = filled.failure {
             failed(failure)
+            if let file = filled.file.file, entry.file === file {
+                keepOrRemove(file, filled, entry)
+            }
             return false
         }
         guard let file = filled.file.file, let allocated = filled.allocated else {
@@ -133,9 +144,28 @@ extension BlockCache {
         return true
     }
 
+    /// A file that could not be written to takes up space all the same.
+    private func keepOrRemove(_ file: CacheFile, _ filled: Filled, _ entry: CacheEntry) {
+        let id = entry.layout.id
+        guard index.contains(id) || !file.isNew else { return remove(entry) {} }
+        if let allocated = filled.allocated {
+            index.set(id, allocated: max(allocated, index.allocated(of: id)))
+        }
+    }
+
+    /// After a while without a failure all is as it was wished again.
+    private func forgetFailure() {
+        guard let last = filling.lastFailure, now() - last >= Self.failureCounts else { return }
+        filling.lastFailure = nil
+        filling.hasFailed = false
+        limit = wishedLimit
+        onEvent("the cache in \(directory.path) is tried again: keeping up to \(limit) bytes")
+    }
+
     private func failed(_ failure: Errno) {
         switch failure {
         case .noSpace, .diskQuotaExceeded:
+            filling.lastFailure = now()
             // Somebody else needs the space. Others that failed at the same time say nothing new.
             guard index.allocated <= limit else { return }
             limit = index.allocated - index.allocated / 8
@@ -144,10 +174,12 @@ extension BlockCache {
             // Of this file or this moment.
             break
         default:
+            filling.lastFailure = now()
             guard !filling.hasFailed else { return }
             filling.hasFailed = true
             onEvent(
-                "the cache in \(directory.path) cannot be written to (\(failure)): keeping no more")
+                "the cache in \(directory.path) cannot be written to (\(failure)): "
+                    + "keeping no more for a while")
         }
     }
 }

@@ -11,11 +11,14 @@ import SystemPackage
 /// Loop-confined. Disk is touched on the thread pool, but for reads of the page cache.
 final class BlockCache {
     let directory: CacheDirectory
-    /// Bytes of storage.
+    /// Bytes of storage: what was wished, and what the disk has room for.
+    private(set) var wishedLimit: UInt64
     var limit: UInt64
     let image: ImageStore
     let loop: any EventLoop
     let onEvent: (String) -> Void
+    /// For tests.
+    var now: () -> NIODeadline = { .now() }
     var index = CacheIndex()
     /// What waits to be written, and whose turn it is to be given up.
     var filling = Filling()
@@ -34,11 +37,13 @@ final class BlockCache {
 
     private static let entriesMaximum = 256
 
+    /// - Parameter hasRoomForAll: the limit is raised to what is there at the start.
     init(
-        directory: CacheDirectory, limit: UInt64, image: ImageStore, loop: any EventLoop,
-        pool: NIOThreadPool, onEvent: @escaping (String) -> Void
+        directory: CacheDirectory, limit: UInt64, hasRoomForAll: Bool = false, image: ImageStore,
+        loop: any EventLoop, pool: NIOThreadPool, onEvent: @escaping (String) -> Void
     ) {
         self.directory = directory
+        wishedLimit = limit
         self.limit = limit
         self.image = image
         self.loop = loop
@@ -47,6 +52,10 @@ final class BlockCache {
         run({ directory.scan() }) { found in
             for file in found where !self.index.contains(file.id) {
                 self.index.set(file.id, allocated: file.allocated)
+            }
+            if hasRoomForAll {
+                self.wishedLimit = max(self.wishedLimit, self.index.allocated)
+                self.limit = self.wishedLimit
             }
             self.isScanned = true
             let waiters = self.scanWaiters

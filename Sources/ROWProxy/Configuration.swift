@@ -99,9 +99,20 @@ extension Proxy {
         /// Who calls main, and the shadow server.
         public var mainCredential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
         /// How long a call to main or to the shadow server may take before the client is told to try again later.
-        public var mainTimeout = TimeAmount.seconds(20)
+        public var mainTimeout: TimeAmount {
+            get { givenMainTimeout ?? Self.mainTimeoutDefault }
+            set { givenMainTimeout = newValue }
+        }
+        private(set) var givenMainTimeout: TimeAmount?
         /// How much storage main's blocks may take up on this machine.
-        public var cacheSize = cacheSizeDefault
+        public var cacheSize: ByteSize {
+            get { givenCacheSize ?? Self.cacheSizeDefault }
+            set { givenCacheSize = newValue }
+        }
+        private(set) var givenCacheSize: ByteSize?
+        /// The image is opened for something that is done to it, rather than for clients: it is remembered
+        /// as it was served last, and so is the size of its cache unless another is given.
+        public var isPassing = false
         var replicaTiming = ReplicaTiming()
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
@@ -114,6 +125,7 @@ extension Proxy {
         }
 
         static let hostDefault = "127.0.0.1"
+        static let mainTimeoutDefault = TimeAmount.seconds(20)
         public static let cacheSizeDefault = ByteSize(bytes: 10 << 30)
 
         var sessionOptions: SessionOptions {

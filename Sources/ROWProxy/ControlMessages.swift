@@ -1,3 +1,6 @@
+import NFSClient
+import NIOCore
+
 /// What can be asked of the process that serves an image.
 enum ControlRequest: Codable, Sendable {
     case status(session: String)
@@ -55,7 +58,13 @@ extension Proxy {
         /// Of what is kept of the image: that of the session it was started for.
         var durability: Durability
         var unstableBytesMaximum: Int
+        /// These are nil where they were not given, and in messages of older versions. Bytes, nanoseconds,
+        /// and the image's servers as they are written.
+        var cacheSize: UInt64?
+        var mainTimeout: Int64?
+        var servers: String?
 
+        /// What a process wants of another.
         init(_ configuration: Configuration) {
             host = configuration.host
             port = configuration.port
@@ -66,6 +75,22 @@ extension Proxy {
             registers = configuration.registers
             durability = configuration.imageDurability
             unstableBytesMaximum = configuration.unstableBytesMaximum
+            cacheSize = configuration.givenCacheSize?.bytes
+            mainTimeout = configuration.givenMainTimeout?.nanoseconds
+            // A commit goes by what is remembered of the image.
+            if case .servers(let urls) = configuration.image, !configuration.isPassing {
+                servers = Image.text(of: urls)
+            }
+        }
+
+        /// What a process has that listens on a port.
+        /// - Parameter cacheSize: nil where nothing can be kept.
+        init(_ configuration: Configuration, port: Int, cacheSize: UInt64?) {
+            self.init(configuration)
+            self.port = port
+            self.cacheSize = cacheSize
+            mainTimeout = configuration.mainTimeout.nanoseconds
+            if case .servers(let urls) = configuration.image { servers = Image.text(of: urls) }
         }
 
         /// The first setting that another wants, or must be told of, and that these do not have.
@@ -83,7 +108,26 @@ extension Proxy {
             if wanted.managesGroups, !managesGroups { return "--manage-gids" }
             if wanted.portmap != nil, portmap == nil { return "--portmap" }
             if wanted.registers, !registers { return "--register" }
-            return nil
+            if let size = wanted.cacheSize, let cacheSize, size != cacheSize {
+                return "--cache-size \(ByteSize(bytes: size))"
+            }
+            if let time = wanted.mainTimeout, let mainTimeout, time != mainTimeout {
+                return "--main-timeout \(Double(time) / 1e9)"
+            }
+            return missingServer(of: wanted)
+        }
+
+        /// One that another wants to be asked, and that is not, however it is reached.
+        private func missingServer(of wanted: SharedSettings) -> String? {
+            guard let servers else { return nil }
+            let names = Self.urls(servers).map { Proxy.canonicalName(of: $0) }
+            return Self.urls(wanted.servers ?? "")
+                .first { !names.contains(Proxy.canonicalName(of: $0)) }?.description
+        }
+
+        private static func urls(_ text: String) -> [NFSURL] {
+            guard case .servers(let urls)? = try? Image.servers(parsing: text) else { return [] }
+            return urls
         }
 
         /// Whether a session that joins would be open to other machines although nobody said so.
@@ -105,5 +149,10 @@ extension Proxy.Configuration {
         registers = settings.registers
         imageDurability = settings.durability
         unstableBytesMaximum = settings.unstableBytesMaximum
+        if let bytes = settings.cacheSize { cacheSize = ByteSize(bytes: bytes) }
+        if let time = settings.mainTimeout { mainTimeout = .nanoseconds(time) }
+        if let servers = settings.servers, let all = try? Proxy.Image.servers(parsing: servers) {
+            image = all
+        }
     }
 }

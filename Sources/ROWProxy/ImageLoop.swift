@@ -56,10 +56,16 @@ final class ImageLoop {
                 MainEntry(
                     attributes: $0.opened.attributes, handle: $0.opened.client.rootHandle)
             }
+            let last =
+                configuration.isPassing ? LastServed.read(state.image(source))?.cacheLimit : nil
+            let limit = configuration.givenCacheSize?.bytes ?? last
+            let served = LastServed(
+                servers: Proxy.Image.text(of: urls), cacheLimit: configuration.cacheSize.bytes)
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
                 servers: urls.map { Proxy.canonicalName(of: $0) },
-                rootServer: first?.index ?? 0, isDurable: isDurable, loop: executor)
+                rootServer: first?.index ?? 0, served: configuration.isPassing ? nil : served,
+                isDurable: isDurable, loop: executor)
             let remote = RemoteImage(
                 servers: urls, first: first,
                 settings: ReplicaSettings(
@@ -67,11 +73,12 @@ final class ImageLoop {
                     timing: configuration.replicaTiming, image: image, counters: counters,
                     loop: loop, onEvent: { events.add($0) }))
             var reads: CachedReads?
-            if configuration.cacheSize.bytes > 0 {
+            if limit != 0 {
                 let cache = BlockCache(
                     directory: CacheDirectory(image: state.image(source)),
-                    limit: configuration.cacheSize.bytes, image: image, loop: loop, pool: pool,
-                    onEvent: { events.add($0) })
+                    limit: limit ?? Proxy.Configuration.cacheSizeDefault.bytes,
+                    hasRoomForAll: configuration.isPassing && limit == nil, image: image,
+                    loop: loop, pool: pool, onEvent: { events.add($0) })
                 cache.index.pinned = try image.pinned()
                 reads = CachedReads(cache: cache, remote: remote, counters: counters)
                 remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
@@ -112,6 +119,12 @@ final class ImageLoop {
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.flushInterval, delay: Self.flushInterval
         ) { _ in bound.value.flush() }
+    }
+
+    /// How much of the image may be kept; nil where nothing can be.
+    var cacheSize: UInt64? {
+        guard case .remote = main.kind else { return nil }
+        return main.cache?.wishedLimit ?? 0
     }
 
     // MARK: Sessions

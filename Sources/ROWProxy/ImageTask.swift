@@ -14,6 +14,14 @@ public enum ImageTask: Codable, Sendable {
     case list
     /// Reads all blocks and checks them.
     case verify
+
+    /// Whether blocks are fetched for it.
+    var fills: Bool {
+        switch self {
+        case .prefetch, .pin: true
+        case .unpin, .drop, .list, .verify: false
+        }
+    }
 }
 
 /// What comes of a task: lines while it is at work, the last of which says what it came to.

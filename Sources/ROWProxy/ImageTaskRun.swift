@@ -139,6 +139,8 @@ final class ImageTaskRun {
     ) {
         var roots = ids[...]
         var walk: ImageWalk?
+        /// What the walk waits for.
+        var needed: Fetch?
         var file: (layout: CacheLayout, rest: Range<UInt64>)?
         let open = { (id: NodeID, attributes: NFS3.Attributes) in
             guard attributes.type == .regular else { return }
@@ -173,8 +175,9 @@ final class ImageTaskRun {
                     open(id, attributes)
                 case .directory: continue
                 case .needsListing(let id):
-                    return .need(
-                        .listing(directory: id), with: walk?.listingsAhead(in: self.image) ?? [])
+                    let listing = Fetch.listing(directory: id)
+                    needed = listing
+                    return .need(listing, with: walk?.listingsAhead(in: self.image) ?? [])
                 case .end, nil: walk = nil
                 }
             }
@@ -183,7 +186,7 @@ final class ImageTaskRun {
         let run = Prefetcher.Run(
             rate: rate, next: next,
             failed: { fetch, status in
-                if status != .jukebox, case .listing? = fetch { walk?.skip() }
+                if status != .jukebox, fetch != nil, fetch == needed { walk?.skip() }
                 return true
             },
             progressed: { progress in

@@ -8,7 +8,6 @@ import ROWCore
 /// Loop-confined.
 final class Prefetcher {
     enum Item {
-        case listing(NodeID)
         case target(NodeID)
         case blocks(CacheLayout, Range<UInt64>)
     }
@@ -16,7 +15,7 @@ final class Prefetcher {
     enum Next {
         case item(Item)
         /// Main must be asked first; the run goes on when it has answered. What is going to be needed
-        /// next is asked for with it.
+        /// next is asked for with it: whether that fails is of no account before it is needed.
         case need(Fetch, with: [Fetch])
         /// Nothing for now; see ``resume(_:)``.
         case pause
@@ -36,13 +35,17 @@ final class Prefetcher {
 
     final class Run {
         fileprivate let next: () -> Next
-        /// Main cannot do something: whether to go on without it.
+        /// Main cannot do something: whether to go on without it, or, where main is away, to try again.
         fileprivate let failed: (Fetch?, NFS3.Status) -> Bool
         fileprivate let progressed: (Progress) -> Void
         fileprivate let ended: (Progress) -> Void
         fileprivate var underWay = 0
         fileprivate var isWaiting = false
         fileprivate var isOver = false
+        /// There is nothing after what is under way, and ``again``.
+        fileprivate var isAtEnd = false
+        /// What main was away for.
+        fileprivate var again: [Item] = []
         /// Bytes a second; nil for what the link carries.
         fileprivate let rate: UInt64?
         fileprivate var notBefore = NIODeadline.uptimeNanoseconds(0)
@@ -131,7 +134,11 @@ final class Prefetcher {
     /// - Returns: whether something was begun.
     private func step(_ run: Run) -> Bool {
         guard !run.isOver, !run.isWaiting, isDue(run) else { return false }
-        switch run.next() {
+        guard run.again.isEmpty else {
+            begin(run.again.removeFirst(), run)
+            return true
+        }
+        switch run.isAtEnd ? .end : run.next() {
         case .pause: return false
         case .goOn:
             run.isWaiting = true
@@ -141,23 +148,33 @@ final class Prefetcher {
             }
             return false
         case .end:
+            run.isAtEnd = true
+            // What is under way may have to be tried again.
+            guard run.underWay == 0 else { return false }
             run.isOver = true
             finishIfDone(run)
             return false
         case .need(let fetch, let others):
             run.isWaiting = true
-            for other in others { ask(other, run) {} }
-            ask(fetch, run) { run.isWaiting = false }
+            for other in others { ask(other, run) { _ in } }
+            ask(fetch, run) { status in
+                if let status { self.failed(run, fetch, status) }
+                run.isWaiting = false
+            }
             return true
-        case .item(.listing(let id)):
-            ask(.listing(directory: id), run) {}
+        case .item(let item):
+            begin(item, run)
             return true
-        case .item(.target(let id)):
-            ask(.target(id), run) {}
-            return true
-        case .item(.blocks(let layout, let blocks)):
-            fetch(layout, blocks, run)
-            return true
+        }
+    }
+
+    private func begin(_ item: Item, _ run: Run) {
+        switch item {
+        case .target(let id):
+            ask(.target(id), run) { status in
+                if let status { self.failed(run, .target(id), status, item) }
+            }
+        case .blocks(let layout, let blocks): fetch(layout, blocks, run)
         }
     }
 
@@ -174,12 +191,12 @@ final class Prefetcher {
         return false
     }
 
-    private func ask(_ fetch: Fetch, _ run: Run, then: @escaping () -> Void) {
+    private func ask(_ fetch: Fetch, _ run: Run, then: @escaping (NFS3.Status?) -> Void) {
         begin(run, Self.callBytes)
         main.fetch(fetch) { status in
             self.end(run, Self.callBytes, nil)
-            if let status { self.failed(run, fetch, status) } else { run.progress.items += 1 }
-            then()
+            if status == nil { run.progress.items += 1 }
+            then(status)
             self.ended(run)
         }
     }
@@ -197,7 +214,7 @@ final class Prefetcher {
                 run.notBefore = max(run.notBefore, started) + .nanoseconds(pause)
             }
             if let failure = fetched.failure {
-                self.failed(run, nil, failure)
+                self.failed(run, nil, failure, .blocks(layout, blocks))
             } else {
                 run.progress.items += 1
                 run.progress.bytes += UInt64(bytes)
@@ -216,12 +233,18 @@ final class Prefetcher {
         window.end(cost, after: time, at: .now())
     }
 
-    private func failed(_ run: Run, _ fetch: Fetch?, _ status: NFS3.Status) {
-        run.progress.failures += 1
+    /// - Parameter item: what is to be tried again where main is away.
+    private func failed(
+        _ run: Run, _ fetch: Fetch?, _ status: NFS3.Status, _ item: Item? = nil
+    ) {
         if !run.failed(fetch, status) {
+            run.progress.failures += 1
             run.isOver = true
         } else if status == .jukebox {
+            if let item { run.again.append(item) }
             run.notBefore = .now() + Self.pause
+        } else {
+            run.progress.failures += 1
         }
     }
 

@@ -65,7 +65,7 @@ final class ProfileReplay {
             rest.removeFirst()
             return image.has(.target(id)) ? nil : .item(.target(id))
         case .read(let blocks):
-            guard let attributes = image.attributes(of: id),
+            guard let attributes = image.attributes(of: id), attributes.type == .regular,
                 let layout = CacheLayout(id: id, attributes: attributes),
                 blocks.lowerBound < layout.blockCount
             else {
@@ -90,11 +90,11 @@ final class ProfileReplay {
 
     /// Listings that come soon and whose directories are known.
     private func listingsAhead() -> [Fetch] {
-        rest.prefix(256).lazy.filter { $0.access == .list }.compactMap { access in
+        rest.dropFirst().prefix(256).lazy.filter { $0.access == .list }.compactMap { access in
             guard let id = (try? self.image.find(access.path)) ?? nil, !self.image.isComplete(id)
             else { return nil }
             return .listing(directory: id)
-        }.prefix(32).map(\.self)
+        }.filter { $0 != self.needed }.prefix(32).map(\.self)
     }
 
     /// A main that is away is waited for; what it cannot give is left out.

@@ -15,6 +15,10 @@ extension Proxy {
         _ task: ImageTask, _ configuration: Configuration,
         report: @escaping @Sendable (ImageReport) -> Void
     ) async throws {
+        var configuration = configuration
+        configuration.isPassing = true
+        // What only looks, or gives up what it is told to, is no reason to give up anything else.
+        if !task.fills { configuration.cacheSize = ByteSize(bytes: .max) }
         let directory = configuration.state.image(configuration.image.canonicalName)
         switch try ControlSocket.ask(
             .task(task), imageDirectory: directory, patience: 60, onReport: report)

@@ -94,8 +94,8 @@ public final class Proxy: Sendable {
         do {
             let port = listener.localAddress?.port ?? configuration.port
             let numeric = listener.localAddress?.ipAddress ?? configuration.host
-            var settings = SharedSettings(configuration)
-            settings.port = port
+            let cacheSize = try await loop.submit { imageLoop.value.cacheSize }.get()
+            let settings = SharedSettings(configuration, port: port, cacheSize: cacheSize)
             control = try await ControlSocket.listen(
                 in: configuration.state.image(configuration.image.canonicalName), imageLoop,
                 ControlAnswerer(settings: settings, address: numeric), on: loop)

@@ -23,6 +23,7 @@ public final class TreeCopy: Sendable {
 
     private let client: NFSClient
     private let target: FilePath
+    private let onWaiting: @Sendable () -> Void
     private let isOwnerKept = geteuid() == 0
     private let state = Mutex(State())
 
@@ -41,9 +42,13 @@ public final class TreeCopy: Sendable {
     private static let chunksAtOnce = 4
 
     /// - Parameter target: a directory that exists.
-    public init(_ client: NFSClient, to target: FilePath) {
+    /// - Parameter onWaiting: called whenever the server says JUKEBOX.
+    public init(
+        _ client: NFSClient, to target: FilePath, onWaiting: @escaping @Sendable () -> Void = {}
+    ) {
         self.client = client
         self.target = target
+        self.onWaiting = onWaiting
     }
 
     public var progress: Progress { state.withLock { $0.progress } }
@@ -311,6 +316,7 @@ public final class TreeCopy: Sendable {
         while true {
             let result = try await call(client)
             guard result.status == .jukebox else { return result }
+            onWaiting()
             try await Task.sleep(for: .milliseconds(500))
         }
     }
@@ -321,6 +327,7 @@ public final class TreeCopy: Sendable {
         while true {
             let (result, data) = try await client.read(file, offset: offset, count: count)
             guard result.status == .jukebox else { return (result, data) }
+            onWaiting()
             try await Task.sleep(for: .milliseconds(500))
         }
     }

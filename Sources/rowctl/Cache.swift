@@ -26,12 +26,12 @@ struct ImageOptions: ParsableArguments {
     /// Has something done to the image.
     /// - Returns: what it came to.
     func carryOut(
-        _ task: ImageTask, cacheSize: ByteSize = Proxy.Configuration.cacheSizeDefault,
+        _ task: ImageTask, cacheSize: ByteSize? = nil,
         report: @escaping @Sendable (ImageReport) -> Void = { _ in }
     ) async throws -> ImageReport {
         var configuration = Proxy.Configuration(
             image: try .parse(image), session: "none", state: state.directory)
-        configuration.cacheSize = cacheSize
+        if let cacheSize { configuration.cacheSize = cacheSize }
         let last = Mutex<ImageReport?>(nil)
         try await Proxy.carryOut(task, configuration) { new in
             if new.listed == nil { last.withLock { $0 = new } }
@@ -169,7 +169,7 @@ struct CachePin: AsyncParsableCommand {
             print("\(sum.files) files may be given up again")
             return
         }
-        try await fetch(.pin(paths: paths), options, Proxy.Configuration.cacheSizeDefault)
+        try await fetch(.pin(paths: paths), options, nil)
     }
 }
 
@@ -210,7 +210,7 @@ struct Prefetch: AsyncParsableCommand {
 }
 
 private func fetch(
-    _ task: ImageTask, _ options: ImageOptions, _ cacheSize: ByteSize
+    _ task: ImageTask, _ options: ImageOptions, _ cacheSize: ByteSize?
 ) async throws {
     let sum = try await options.carryOut(task, cacheSize: cacheSize, report: showProgress)
     let text =

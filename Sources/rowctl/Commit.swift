@@ -4,6 +4,7 @@ import Glibc
 import NFSClient
 import ROWCore
 import ROWProxy
+import Synchronization
 import SystemPackage
 
 struct Commit: AsyncParsableCommand {
@@ -26,6 +27,8 @@ struct Commit: AsyncParsableCommand {
             valueName: "address/bits"))
     var allow: [AddressRange] = []
 
+    @OptionGroup var main: MainOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
@@ -36,7 +39,9 @@ struct Commit: AsyncParsableCommand {
             try state.directory.clone(name, from: nil, to: journal.clone)
         }
         var configuration = Proxy.Configuration(
-            image: try .parse(stored.image), session: journal.clone, state: state.directory)
+            image: try image(of: stored), session: journal.clone, state: state.directory)
+        configuration.isPassing = true
+        main.apply(to: &configuration)
         configuration.durability = .relaxed
         configuration.allow = allow
         // Where the image is served already, by that process.
@@ -54,6 +59,17 @@ struct Commit: AsyncParsableCommand {
         print("\(directory): \(objects) objects, \(byteText(Int(bytes))) copied")
     }
 
+    /// The session's image, with all servers by which it was reached last.
+    private func image(of stored: StoredSession) throws -> Proxy.Image {
+        let last = LastServed.read(state.directory.image(stored.image))
+        if let image = try? last?.servers.map({ try Proxy.Image.parse($0) }),
+            image.canonicalName == stored.image
+        {
+            return image
+        }
+        return try .parse(stored.image)
+    }
+
     private func stop(_ serving: Proxy.Serving) async throws {
         switch serving {
         case .host(let proxy): try await proxy.stop()
@@ -68,7 +84,8 @@ struct Commit: AsyncParsableCommand {
         options.connection.reservedPort = .never
         let url = try NFSURL(serving.url(of: journal.clone))
         let client = try await NFSClient.connect(url, options: options)
-        let copy = TreeCopy(client, to: target)
+        let complaints = Complaints(session: journal.clone, state: state.directory)
+        let copy = TreeCopy(client, to: target) { complaints.waits() }
         let reporter = Task {
             guard isatty(STDERR_FILENO) == 1 else { return }
             while !Task.isCancelled {
@@ -88,6 +105,30 @@ struct Commit: AsyncParsableCommand {
         }
         await client.close()
         return copy
+    }
+}
+
+/// Says why there is nothing to copy: what main's servers answer, or do not.
+private final class Complaints: Sendable {
+    private let session: String
+    private let state: StateDirectory
+    private let said = Mutex<Set<String>>([])
+
+    init(session: String, state: StateDirectory) {
+        self.session = session
+        self.state = state
+    }
+
+    /// The copy waits for main. Everything is said once.
+    func waits() {
+        guard let status = try? SessionStatus.read(session, in: state) else { return }
+        for main in status.main {
+            guard let error = main.lastError,
+                said.withLock({ $0.insert("\(main.server) \(error)").inserted })
+            else { continue }
+            FileHandle.standardError.write(
+                Data("rowctl: waiting for \(main.server): \(error)\n".utf8))
+        }
     }
 }
 

@@ -70,9 +70,9 @@ struct MountVerb: AsyncParsableCommand {
             let started = try BackgroundServer.start(
                 [
                     "serve", source.argument, "--session", name, "--durability",
-                    durability.rawValue, "--state", stateDirectory.path.string, "--cache-size",
-                    cache.size.description,
-                ] + main.arguments + (shadow.map { ["--shadow", $0.description] } ?? [])
+                    durability.rawValue, "--state", stateDirectory.path.string,
+                ] + cache.arguments + main.arguments
+                    + (shadow.map { ["--shadow", $0.description] } ?? [])
                     + (profiles.recordPath.map { ["--record", $0] } ?? [])
                     + (profiles.profilePath.map { ["--profile", $0] } ?? []),
                 session: folder, mountPoint: directory)

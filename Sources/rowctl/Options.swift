@@ -54,9 +54,17 @@ struct CacheOption: ParsableArguments {
             "How much of an image on a server is kept on this machine; 0 keeps nothing.",
             discussion: """
                 For all its sessions, in the state directory; 512M, 10G, and so on. Above it, what \
-                was not used for longest is given up.
+                was not used for longest is given up. Default: \(Proxy.Configuration.cacheSizeDefault); \
+                for prefetch what the image was served with last.
                 """, valueName: "bytes"))
-    var size = Proxy.Configuration.cacheSizeDefault
+    var size: ByteSize?
+
+    func apply(to configuration: inout Proxy.Configuration) {
+        if let size { configuration.cacheSize = size }
+    }
+
+    /// For another process.
+    var arguments: [String] { size.map { ["--cache-size", $0.description] } ?? [] }
 }
 
 /// Profiles; the verbs that serve a session take them.
@@ -97,22 +105,24 @@ struct MainOptions: ParsableArguments {
                 + "again later.",
             discussion: """
                 With several servers, one that is silent for a quarter of it (3 s at most) is left \
-                for another.
+                for another. Default: 20.
                 """, valueName: "seconds"))
-    var timeoutSeconds = 20.0
+    var timeoutSeconds: Double?
 
     func validate() throws {
+        guard let timeoutSeconds else { return }
         guard timeoutSeconds >= 0.1, timeoutSeconds <= 86_400 else {
             throw ValidationError("--main-timeout must be from 0.1 to 86400 seconds")
         }
     }
 
     func apply(to configuration: inout Proxy.Configuration) {
+        guard let timeoutSeconds else { return }
         configuration.mainTimeout = .milliseconds(Int64(timeoutSeconds * 1000))
     }
 
     /// For another process.
-    var arguments: [String] { ["--main-timeout", "\(timeoutSeconds)"] }
+    var arguments: [String] { timeoutSeconds.map { ["--main-timeout", "\($0)"] } ?? [] }
 }
 
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.

@@ -61,7 +61,7 @@ struct Serve: AsyncParsableCommand {
         main.apply(to: &configuration)
         configuration.durability = durability
         configuration.shadow = try shadow.parsed
-        configuration.cacheSize = cache.size
+        cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
         configuration.profile = profiles.profilePath
         try await serve(configuration)

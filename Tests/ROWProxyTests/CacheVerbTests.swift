@@ -18,8 +18,8 @@ import Testing
         var state: String { folder.path("state") }
         var url: String { main.export.url }
 
-        init(isServed: Bool) async throws {
-            main = try await SimulatedNFSServer.start()
+        init(isServed: Bool, _ tree: SimulatedTree.Item = SimulatedTree.sample) async throws {
+            main = try await SimulatedNFSServer.start(tree)
             folder = try TemporaryDirectory("rowfs-verbs")
             serving =
                 isServed
@@ -124,6 +124,40 @@ import Testing
         try await bench.stop()
     }
 
+    private static let directories = SimulatedTree.Item.directory(
+        (0..<6).map { number in
+            (
+                "d\(number)",
+                .directory([("file", .file("\(number)")), ("link", .symlink("file"))])
+            )
+        } + [("z", .file("last"))])
+
+    @Test func directoriesThatMainRefusesAreLeftOutAndTheRestIsFetched() async throws {
+        let bench = try await Bench(isServed: false, Self.directories)
+        bench.main.inject(.refuse(.acces), on: .readdirplus, times: .max, skipping: 1)
+        let refused = try await bench.run(["prefetch"], ["--all"])
+        #expect(refused.status == .exited(1) && refused.output.hasPrefix("1 files"), "\(refused)")
+        #expect(refused.output.contains("; 6 pieces"), "\(refused)")
+        bench.main.clearFaults()
+        let all = try await bench.run(["prefetch"], ["--all"])
+        #expect(all.status == .exited(0) && all.output.hasPrefix("7 files"), "\(all)")
+        try await bench.stop()
+    }
+
+    @Test func whatMainIsAwayForIsTriedAgain() async throws {
+        let bench = try await Bench(isServed: false, Self.directories)
+        for procedure in [NFS3.Procedure.readdirplus, .readlink, .read] {
+            bench.main.inject(.refuse(.jukebox), on: procedure, times: 2)
+        }
+        let all = try await bench.run(["prefetch"], ["--all"])
+        #expect(all.status == .exited(0) && all.output.hasPrefix("7 files"), "\(all)")
+        let reads = bench.main.calls(.read)
+        let again = try await bench.run(["prefetch"], ["--all"])
+        #expect(again.output.contains(" 0 B fetched"), "\(again)")
+        #expect(bench.main.calls(.read) == reads && bench.main.calls(.readlink) == 8)
+        try await bench.stop()
+    }
+
     @Test func whatIsPinnedStaysWhateverElseIsFetched() async throws {
         let bench = try await Bench(isServed: false)
         #expect(try await bench.run(["cache", "pin"], ["directory/file3"]).status == .exited(0))
@@ -136,6 +170,28 @@ import Testing
         let unpinned = try await bench.run(["cache", "pin"], ["directory", "--remove"])
         #expect(unpinned.output.hasPrefix("1 files"), "\(unpinned.output)")
         #expect(try await bench.kept("directory/file3")?.pinned == false)
+        try await bench.stop()
+    }
+
+    @Test func nothingIsGivenUpForThoseWhoOnlyLook() async throws {
+        let bench = try await Bench(isServed: false)
+        let served = try await RowctlProcess.start([
+            "serve", bench.url, "--session", "s", "--state", bench.state, "--cache-size", "16K",
+        ])
+        try await served.terminate()
+        let large = ["--all", "--cache-size", "10M"]
+        #expect(try await bench.run(["prefetch"], large).status == .exited(0))
+        let count = bench.cacheFiles().count
+        #expect(count == Self.files - 1)
+        for verb in ["ls", "stat", "verify"] {
+            #expect(try await bench.run(["cache", verb]).status == .exited(0))
+        }
+        #expect(try await bench.run(["cache", "drop"], ["large"]).status == .exited(0))
+        #expect(bench.cacheFiles().count == count - 1)
+        // Without a size, those that fetch take the one that it was served with.
+        #expect(try await bench.run(["cache", "drop"]).status == .exited(0))
+        _ = try await bench.run(["prefetch"], ["directory"])
+        #expect((1..<8).contains(bench.cacheFiles().count))
         try await bench.stop()
     }
 

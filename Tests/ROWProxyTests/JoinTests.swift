@@ -1,6 +1,7 @@
 import Foundation
 import NFSClient
 import NFSProtocol
+import NIOCore
 import ROWCore
 import ROWProxy
 import ROWTestKit
@@ -142,6 +143,54 @@ import Testing
         let membership = try await join(guest)
         try await membership.leave()
         try await served.stop()
+    }
+
+    @Test func aGuestHasTheCacheTheTimeoutAndTheServersOfItsHostOrIsRefused() async throws {
+        let main = try await SimulatedNFSServer.start()
+        let first = try NFSURL(main.export.url)
+        let urls = [first, try NFSURL("nfs://127.0.0.1:1/x?mountport=1")]
+        let served = try await Served.start(
+            .servers(urls), in: TemporaryDirectory("rowfs-proxy")
+        ) {
+            $0.cacheSize = ByteSize(bytes: 5 << 30)
+            $0.mainTimeout = .seconds(2)
+        }
+        var guest = Proxy.Configuration(
+            image: .server(first), session: "guest", state: served.configuration.state)
+        guest.durability = .relaxed
+        let cases: [(String, (inout Proxy.Configuration) throws -> Void)] = [
+            ("--cache-size 10G", { $0.cacheSize = Proxy.Configuration.cacheSizeDefault }),
+            ("--main-timeout 20.0", { $0.mainTimeout = .seconds(20) }),
+            (
+                "nfs://127.0.0.1:2/x",
+                { $0.image = .servers(urls + [try NFSURL("nfs://127.0.0.1:2/x?mountport=2")]) }
+            ),
+        ]
+        for (words, change) in cases {
+            var wanted = guest
+            try change(&wanted)
+            let message = await refusal(wanted)
+            #expect(message.contains("without \(words)"), "\(message)")
+        }
+        var same = guest
+        same.cacheSize = ByteSize(bytes: 5 << 30)
+        same.mainTimeout = .seconds(2)
+        same.image = .servers(urls)
+        try await join(same).leave()
+
+        let membership = try await join(guest)
+        try await served.stop()
+        await membership.ended()
+        guest.succeed(membership)
+        guard case .host(let proxy) = try await Proxy.serve(guest) else {
+            Issue.record("there is nobody to join")
+            return
+        }
+        #expect(proxy.configuration.cacheSize == same.cacheSize)
+        #expect(proxy.configuration.mainTimeout == same.mainTimeout)
+        #expect(try await proxy.status().main.count == 2)
+        try await proxy.stop()
+        try await main.stop()
     }
 
     @Test func aSessionJoinsWhileMainIsAway() async throws {

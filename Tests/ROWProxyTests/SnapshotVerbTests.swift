@@ -216,4 +216,33 @@ import Testing
         let left = try await bench.succeed("ls", "--json")
         #expect(!left.contains("commit-"), "\(left)")
     }
+    @Test func aCommitReachesMainAsItWasServedAndSaysWhatItWaitsFor() async throws {
+        let bench = try Bench()
+        let main = try await SimulatedNFSServer.start()
+        // Nobody is there under the second address; the first is not reached without ?mountport.
+        let proxy = try await RowctlProcess.start([
+            "serve", "\(main.export.url),nfs://127.0.0.1:1/x?mountport=1", "--session", "far",
+            "--state", bench.state,
+        ])
+        try await proxy.terminate()
+        let target = bench.folder.path("far")
+        main.setSilent(true)
+        let child = try ChildProcess(
+            ProjectPaths.builtProgram("rowctl"),
+            ["commit", "far", target, "--state", bench.state, "--main-timeout", "0.5"])
+        try await poll(for: "words on both servers", within: .seconds(60)) {
+            let words = child.errors
+            let isBoth =
+                words.contains("waiting for nfs://127.0.0.1:1/")
+                && words.split(separator: "\n").count > 1
+            return isBoth || !child.isRunning ? () : nil
+        }
+        #expect(child.isRunning, "\(child.errors)")
+        main.setSilent(false)
+        #expect(try await child.exit(within: .seconds(60)) == .exited(0), "\(child.errors)")
+        let hello = try String(contentsOfFile: target + "/hello", encoding: .utf8)
+        #expect(hello == "hello, world\n")
+        try await main.stop()
+    }
+
 }

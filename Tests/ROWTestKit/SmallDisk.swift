@@ -66,5 +66,5 @@ public final class SmallDisk: Sendable {
     }
 
     /// A path on the disk, as this process reaches it.
-    private func path(_ name: String) -> String { "/proc/\(holder.id)/root\(path)/\(name)" }
+    public func path(_ name: String) -> String { "/proc/\(holder.id)/root\(path)/\(name)" }
 }

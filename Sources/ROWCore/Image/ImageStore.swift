@@ -77,9 +77,11 @@ public final class ImageStore {
     ///   fine as long as the database knows it.
     /// - Parameter servers: the URLs of servers that have the image, each of which gets a number.
     /// - Parameter rootServer: which of them told of the root.
+    /// - Parameter served: how it is served from now on; nil when it is not.
     public init(
         directory: FilePath, source: String, root: MainEntry?, servers: [String] = [],
-        rootServer: Int = 0, isDurable: Bool, loop: @escaping LoopExecutor
+        rootServer: Int = 0, served: LastServed? = nil, isDurable: Bool,
+        loop: @escaping LoopExecutor
     ) throws(StateError) {
         try directory.makeDirectory()
         lock = try FileLock(
@@ -95,6 +97,7 @@ public final class ImageStore {
             generation = opened.generation
             nextID = opened.nextID
             let (numbers, hasSeveral) = try queue.write { db in
+                try served?.write(db)
                 let numbers = try servers.map { try Self.number(of: $0, db) }
                 let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
                 return (numbers, count > 1)

@@ -80,6 +80,6 @@ public struct ImageWalk {
     /// Entries that are gone through for that: the loop waits for it.
     private static let entriesAheadMaximum = 512
 
-    /// Leaves the directory that the walk is in.
-    public mutating func skip() { stack.removeLast() }
+    /// Leaves the directory that the walk is in, if it is in one.
+    public mutating func skip() { _ = stack.popLast() }
 }

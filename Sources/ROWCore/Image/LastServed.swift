@@ -1,0 +1,44 @@
+import GRDB
+public import SystemPackage
+
+/// How an image was served last, for what is done to it when nobody does.
+public struct LastServed: Sendable, Hashable {
+    /// The image's servers, as they were written.
+    public var servers: String?
+    /// How much storage its blocks might take up.
+    public var cacheLimit: UInt64?
+
+    public init(servers: String?, cacheLimit: UInt64?) {
+        self.servers = servers
+        self.cacheLimit = cacheLimit
+    }
+
+    /// Reads it without changing anything.
+    /// - Parameter directory: the image's.
+    /// - Returns: nil when there is no database.
+    public static func read(_ directory: FilePath) -> LastServed? {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        let path = directory.appending("image.sqlite").string
+        let queue = try? DatabaseQueue(path: path, configuration: configuration)
+        return try? queue?.read { db in
+            let servers = try String.fetchOne(
+                db, sql: "SELECT value FROM meta WHERE key = 'servers'")
+            let limit = try Int64.fetchOne(
+                db, sql: "SELECT value FROM meta WHERE key = 'cache_limit'")
+            return LastServed(servers: servers, cacheLimit: limit.map { UInt64(clamping: $0) })
+        }
+    }
+
+    func write(_ db: GRDB.Database) throws {
+        let values: [(String, (any DatabaseValueConvertible)?)] = [
+            ("servers", servers), ("cache_limit", cacheLimit.map { Int64(clamping: $0) }),
+        ]
+        for (key, value) in values {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                arguments: [key, value])
+        }
+    }
+}
