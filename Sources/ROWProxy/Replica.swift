@@ -224,7 +224,9 @@ final class Replica {
     private func becomeReady() {
         readySince = .now()
         toldError = nil
-        if lastError != nil { onEvent(difference == nil ? " is back" : " is as the image is again") }
+        if lastError != nil {
+            onEvent(difference == nil ? " is back" : " is as the image is again")
+        }
         difference = nil
         enter(.ready)
         owner.probe(self)
