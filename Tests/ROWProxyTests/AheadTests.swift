@@ -55,9 +55,19 @@ import Testing
         }
     }
 
+    /// A proxy that waits for a busy machine.
+    private func patient(
+        _ main: SimulatedNFSServer, _ configure: (inout Proxy.Configuration) -> Void = { _ in }
+    ) async throws -> Served {
+        try await Served.remote(main) {
+            $0.mainTimeout = .seconds(20)
+            configure(&$0)
+        }
+    }
+
     @Test func theNextFilesOfATreeAreThereBeforeTheyAreRead() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        let served = try await Served.remote(main)
+        let served = try await patient(main)
         try await readAll(served, directories: 0..<1)
         // A directory that nobody has looked into yet: its files come all the same, each once.
         try await poll(for: "files of the next directories", within: .seconds(20)) {
@@ -73,7 +83,7 @@ import Testing
 
     @Test func filesReadInNoOrderAreNotFollowed() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        let served = try await Served.remote(main)
+        let served = try await patient(main)
         let directory = try await served.handle("directory 0%")
         _ = try await served.client.readdirplus(
             directory, cookie: 0, dircount: 65_536, maxcount: 65_536
@@ -91,7 +101,7 @@ import Testing
         let main = try await SimulatedNFSServer.start(Self.tree)
         let folder = try TemporaryDirectory("rowfs-proxy")
         let profile = folder.path("profile")
-        let recorded = try await Served.remote(main) { $0.record = profile }
+        let recorded = try await patient(main) { $0.record = profile }
         try await readAll(recorded, directories: 0..<Self.directories)
         try await recorded.stop()
         let lines = try String(contentsOfFile: profile, encoding: .utf8).split(separator: "\n")
@@ -100,7 +110,7 @@ import Testing
         #expect(lines.contains("link directory 5%25/link"))
         #expect(lines.contains("list directory 1%25"))
 
-        let served = try await Served.remote(main) { $0.profile = profile }
+        let served = try await patient(main) { $0.profile = profile }
         try await poll(for: "end of the profile", within: .seconds(30)) {
             let events = try await served.proxy.status().events
             return events.contains { $0.message.contains("the profile has been fetched") }
@@ -129,7 +139,7 @@ import Testing
             read 0 999 large
             read 0 1 cut in the mid
             """)
-        let served = try await Served.remote(main) { $0.profile = profile }
+        let served = try await patient(main) { $0.profile = profile }
         try await poll(for: "end of the profile", within: .seconds(30)) {
             let events = try await served.proxy.status().events
             return events.contains { $0.message.contains("not in this image") } ? () : nil
@@ -150,7 +160,7 @@ import Testing
         let folder = try TemporaryDirectory("rowfs-proxy")
         let profile = try folder.file("profile", text)
         await #expect(throws: ConfigurationError.self) {
-            _ = try await Served.remote(main) { $0.profile = profile }
+            _ = try await patient(main) { $0.profile = profile }
         }
         try await main.stop()
     }

@@ -29,7 +29,7 @@ import Testing
             changing: {
                 $0[2].changeFile("hello", to: Array("something else".utf8))
                 // Whoever answers first says what the image is.
-                $0[2].setDelay(.milliseconds(300))
+                $0[2].setDelay(.seconds(1))
             },
             configure: { $0.replicaTiming.recheck = .hours(1) })
         try await image.waitUntil("connected", 0, 1)
