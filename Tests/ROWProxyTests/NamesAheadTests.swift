@@ -66,7 +66,7 @@ import Testing
 
     @Test func anImageThatWasWalkedOnceAsksMainForNoName() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        var served = try await Served.remote(main)
+        var served = try await Served.remote(main) { $0.mainTimeout = .seconds(20) }
         let count = try await walk(served.root, by: served.client)
         #expect(count == Self.directories - 1 + Self.directories * 8)
         // Each directory is small enough for one page, each link is read once, and no name is looked up.
@@ -87,7 +87,7 @@ import Testing
 
     @Test func aWalkIsAnsweredFromWhatWasFetchedAheadOfIt() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        let served = try await Served.remote(main)
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(20) }
         let root = try await list(served.root, by: served.client)
         try await Task.sleep(for: .milliseconds(50))
         #expect(main.calls(.readdirplus) == 1)
@@ -111,7 +111,7 @@ import Testing
 
     @Test func aLookupImportsItsDirectory() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        let served = try await Served.remote(main)
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(20) }
         _ = try await served.handle("outer0/inner0/file3")
         try await poll(for: "an absent name that main is not asked for", within: .seconds(20)) {
             let before = main.calls(.lookup)
@@ -172,7 +172,7 @@ import Testing
         let names = (0..<15_000).map { "file\($0)" }
         let main = try await SimulatedNFSServer.start(
             .directory(names.map { ($0, .file("")) }))
-        let served = try await Served.remote(main)
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(20) }
         _ = try await served.handle("file77")
         // Pages of 64 KiB with some hundred entries each: 4096 are more than 5 and fewer than 20.
         try await poll(for: "pages", within: .seconds(20)) {
@@ -194,7 +194,7 @@ import Testing
     /// A main that lists nothing is asked for names one by one, and not for the listing again each time.
     @Test func aDirectoryThatCannotBeListedIsLookedUpIn() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
-        let served = try await Served.remote(main)
+        let served = try await Served.remote(main) { $0.mainTimeout = .seconds(20) }
         main.inject(.refuse(.io), on: .readdirplus, times: 1000)
         for number in 0..<5 { _ = try await served.handle("file\(number)") }
         #expect(main.calls(.lookup) == 5)
