@@ -78,6 +78,10 @@ import Testing
         #expect(calls(main) == before)
 
         served = try await served.restarted()
+        // It asks main for its root when it connects, which a start does not wait for.
+        try await poll(for: "connection", within: .seconds(30)) {
+            try await served.proxy.status().main.first?.state == "connected" ? () : nil
+        }
         before = calls(main)
         #expect(try await walk(served.root, by: served.client) == count)
         #expect(calls(main) == before)
