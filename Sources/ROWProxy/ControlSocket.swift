@@ -31,6 +31,7 @@ enum ControlSocket {
                     }
                 }
                 .bind(unixDomainSocketPath: opened.path(of: name)).get()
+            opened.close()
             chmod(directory.appending(name).string, 0o600)
             return channel
         } catch {
@@ -64,6 +65,7 @@ enum ControlSocket {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
+        opened.close()
         guard code == 0 else { return nil }
         let line = Array(try JSONEncoder().encode(request)) + [UInt8(ascii: "\n")]
         guard send(descriptor, line, line.count, Int32(MSG_NOSIGNAL)) == line.count else {
@@ -102,6 +104,10 @@ enum ControlSocket {
 
         deinit { try? descriptor.close() }
 
+        /// Says until when it must be open: a path to it means something else afterwards.
+        consuming func close() {}
+
+        /// Good until ``close()``.
         func path(of name: String) -> String { "/proc/self/fd/\(descriptor.rawValue)/\(name)" }
     }
 }

@@ -77,6 +77,7 @@ public final class Membership: Sendable {
                     }
                 }
                 .connect(unixDomainSocketPath: opened.path(of: ControlSocket.name)).get()
+            opened.close()
         } catch {
             answer.succeed(nil)
             farewell.succeed(nil)
