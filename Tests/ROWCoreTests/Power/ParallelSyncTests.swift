@@ -69,7 +69,7 @@ import Testing
                     isOpen = true
                     condition.broadcast()
                 }
-                let deadline = Date(timeIntervalSinceNow: 20)
+                let deadline = Date(timeIntervalSinceNow: 120)
                 while !isOpen, !hasTimedOut {
                     hasTimedOut = !condition.wait(until: deadline)
                 }
