@@ -18,8 +18,8 @@ final class ImageLoop {
     let main: MainSource
     let server: RPCServer
     let sampler: Sampler
-    private let configuration: Proxy.Configuration
-    private let events = EventLog()
+    let configuration: Proxy.Configuration
+    let events = EventLog()
     private let replies = ReplyCache()
     private let started = Date()
     private var timer: RepeatedTask?
@@ -390,52 +390,6 @@ final class ImageLoop {
         }
         let existing = configuration.state
         sessions.expectOnly { (try? existing.existingSession($0)) != nil }
-    }
-
-    // MARK: Status
-
-    func status(of session: ServedSession) -> SessionStatus {
-        let state = session.state
-        let totals = state.totals()
-        return SessionStatus(
-            session: state.name, image: image.source, state: "running",
-            durability: session.options.durability.rawValue,
-            uptimeSeconds: Date().timeIntervalSince(session.started),
-            calls: SessionStatus.Calls(
-                client: Counters.byName(session.counters.client),
-                main: Counters.byName(counters.main),
-                shadow: state.shadowCalls.byName,
-                mainChecks: counters.mainChecks),
-            bytes: SessionStatus.Bytes(
-                fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
-                fromClient: session.counters.bytesFromClient,
-                shadowStored: Int(totals.allocated), cacheHit: counters.bytesFromCache),
-            changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
-            handles: state.nodeCount, syncs: Syncs.done, main: mainStatus,
-            cache: main.cache?.status,
-            shadow: session.shadow?.status,
-            events: (events.all + session.events.all).sorted { $0.time < $1.time })
-    }
-
-    private var mainStatus: [SessionStatus.Main] {
-        switch main.kind {
-        case .directory:
-            [
-                SessionStatus.Main(
-                    server: image.source, state: "local", lastError: nil, isActive: true)
-            ]
-        case .remote(let remote, _): remote.status
-        }
-    }
-
-    /// What `stat-session` shows when nobody runs the session.
-    private func writeStatusFile(of session: ServedSession) {
-        let path = configuration.state.session(session.state.name).appending("status.json")
-        var status = status(of: session)
-        status.state = "stopped"
-        if let data = try? JSONEncoder().encode(status) {
-            try? data.write(to: URL(filePath: path.string), options: .atomic)
-        }
     }
 
     // MARK: Closing

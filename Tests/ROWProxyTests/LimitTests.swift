@@ -11,28 +11,29 @@ import XDR
 
 /// Clients that ask for more than they take.
 @Suite(.serialized) struct LimitTests {
-    private func residentBytes() throws -> Int {
-        let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
-        let pages = text.split(separator: " ").compactMap { Int($0) }
-        return (pages.dropFirst().first ?? 0) * 4096
-    }
-
     @Test func aClientThatReadsNoRepliesIsNotServedFurther() async throws {
-        let served = try await Served.directory()
-        let file = try await served.create("huge")
-        _ = try await served.client.setattr(file, NFS3.SetAttributes(size: 1 << 20)).success
-        let before = try residentBytes()
-        let raw = try await served.raw(isReading: false)
+        let folder = try TemporaryDirectory()
+        // A process of its own, whose memory nothing else uses.
+        let proxy = try await RowctlProcess.start([
+            "serve", try folder.directory("image"), "--session", "s", "--state",
+            try folder.directory("state"),
+        ])
+        let client = try await Served.client(port: proxy.export.port, "s")
+        let file = try await client.create("huge")
+        _ = try await client.setattr(file, NFS3.SetAttributes(size: 1 << 20)).success
+        let before = try ProcessMemory.residentBytes(of: proxy.processID)
+        let raw = try await RawConnection.connect(port: proxy.export.port, isReading: false)
         let read = NFS3.Read.Arguments(file: file, offset: 0, count: 1 << 20)
-        // A thousand megabytes of replies. Other tests in this process use memory, too.
+        // A thousand megabytes of replies.
         for xid in 0..<1000 { raw.send(Message.nfs(xid: UInt32(xid), .read, read)) }
         // Others are served meanwhile.
-        for _ in 0..<200 { #expect(try await served.client.getattr(file).status == .ok) }
-        let grown = try residentBytes() - before
-        #expect(grown < 400 << 20, "\(grown >> 20) MiB")
+        for _ in 0..<200 { #expect(try await client.getattr(file).status == .ok) }
+        let grown = try ProcessMemory.residentBytes(of: proxy.processID) - before
+        #expect(grown < 200 << 20, "\(grown >> 20) MiB")
         try await raw.startReading()
         for xid in 0..<1000 { #expect(try await raw.reply()?.xid == UInt32(xid)) }
-        try await served.stop()
+        await client.close()
+        try await proxy.terminate()
     }
 
     @Test func parkedCallsStopTheRecordsBehindThemUntilTheyAreAnswered() async throws {

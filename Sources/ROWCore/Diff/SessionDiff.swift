@@ -65,10 +65,7 @@ public enum SessionDiff {
     ) throws(StateError) -> DatabaseQueue {
         try check(path)
         do {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path.string, configuration: configuration)
+            let queue = try StateDatabase.openToRead(path.string)
             let isTooNew = try queue.read { db in try migrator.hasBeenSuperseded(db) }
             guard !isTooNew else {
                 throw StateError(

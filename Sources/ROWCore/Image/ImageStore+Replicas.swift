@@ -8,10 +8,7 @@ extension ImageStore {
     /// - Parameter directory: the image's.
     public static func knowsRoot(in directory: FilePath) -> Bool {
         let path = directory.appending("image.sqlite")
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
-        let queue = try? DatabaseQueue(path: path.string, configuration: configuration)
+        let queue = try? StateDatabase.openToRead(path.string)
         let known = try? queue?.read { db in
             try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM node WHERE id = 1)")
         }

@@ -17,11 +17,8 @@ public struct LastServed: Sendable, Hashable {
     /// - Parameter directory: the image's.
     /// - Returns: nil when there is no database.
     public static func read(_ directory: FilePath) -> LastServed? {
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
         let path = directory.appending("image.sqlite").string
-        let queue = try? DatabaseQueue(path: path, configuration: configuration)
+        let queue = try? StateDatabase.openToRead(path)
         return try? queue?.read { db in
             let servers = try String.fetchOne(
                 db, sql: "SELECT value FROM meta WHERE key = 'servers'")

@@ -14,10 +14,7 @@ public struct StoredImage: Sendable {
     public static func read(_ directory: FilePath) throws(StateError) -> StoredImage {
         let path = directory.appending("image.sqlite").string
         do {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let queue = try StateDatabase.openToRead(path)
             return try queue.read { db in
                 // 1 is a regular file, 2 a directory (RFC 1813 §2.5).
                 let files = try Row.fetchOne(

@@ -21,10 +21,7 @@ public struct StoredSession: Sendable {
     public static func read(_ directory: FilePath) throws(StateError) -> StoredSession {
         let path = directory.appending("session.sqlite").string
         do {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            let queue = try StateDatabase.openToRead(path)
             return try queue.read { db in
                 let row = try Row.fetchOne(
                     db,
@@ -52,11 +49,8 @@ extension ImageStore {
     ///   about.
     public func learn(session directory: FilePath) -> LearnedSession? {
         let path = directory.appending("session.sqlite").string
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(5)
         let (source, epoch, generation) = (source, epoch, generation)
-        guard let queue = try? DatabaseQueue(path: path, configuration: configuration) else {
+        guard let queue = try? StateDatabase.openToRead(path) else {
             return nil
         }
         let learned = try? queue.read { db -> (tag: Int64, lost: [[UInt8]: NodeID]?)? in
@@ -72,7 +66,7 @@ extension ImageStore {
             // What only a snapshot still knows must come back under its id, too.
             for tag in Snapshots.tags(of: directory) {
                 let path = Snapshots.path(tag, of: directory).appending(DatabaseState.fileName)
-                let kept = try? DatabaseQueue(path: path.string, configuration: configuration)
+                let kept = try? StateDatabase.openToRead(path.string)
                 let nodes = try? kept?.read { try SessionStore.nodesOfImage($0) }
                 lost.merge(nodes ?? [:]) { known, _ in known }
             }

@@ -4,6 +4,14 @@ import GRDBSQLite
 /// How every database of ours is opened: WAL, the wanted level of durability read back, and
 /// migrations that refuse a file from the future.
 enum StateDatabase {
+    /// Opens one that is there, to look at it and change nothing, also while another process uses it.
+    static func openToRead(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(5)
+        return try DatabaseQueue(path: path, configuration: configuration)
+    }
+
     /// - Parameter isDurable: whether a commit must survive a power failure (`synchronous=FULL`);
     ///   otherwise it survives only the end of the process.
     /// - Parameter advice: what to do when the database cannot be read.
