@@ -222,6 +222,10 @@ void clinux_dir_close(clinux_dir *directory) { closedir((DIR *)directory); }
 
 int clinux_set_io_flusher(void) { return outcome(prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0)); }
 
+int clinux_spawn_close_others(posix_spawn_file_actions_t *actions) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, 3);
+}
+
 int clinux_spawn_background(
     const char *path, char *const *arguments, int output, int errors)
 {
@@ -237,6 +241,7 @@ int clinux_spawn_background(
     posix_spawn_file_actions_adddup2(&actions, output, 1);
     posix_spawn_file_actions_adddup2(&actions, errors, 2);
     posix_spawn_file_actions_addchdir_np(&actions, "/");
+    clinux_spawn_close_others(&actions);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(

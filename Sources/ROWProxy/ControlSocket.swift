@@ -14,14 +14,8 @@ enum ControlSocket {
         in directory: FilePath, _ imageLoop: NIOLoopBound<ImageLoop>,
         _ answerer: ControlAnswerer, on loop: any EventLoop
     ) async throws -> any Channel {
-        let opened = try OpenedDirectory(directory)
-        // The image is ours (it is locked), so a socket that is there already is a dead one's.
-        unlink(directory.appending(name).string)
         do {
-            let channel = try await ServerBootstrap(group: loop)
-                .serverChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
-                }
+            return try await ServerBootstrap(group: loop)
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
@@ -30,13 +24,53 @@ enum ControlSocket {
                             ControlHandler(imageLoop: imageLoop.value, answerer))
                     }
                 }
-                .bind(unixDomainSocketPath: opened.path(of: name)).get()
-            opened.close()
-            chmod(directory.appending(name).string, 0o600)
-            return channel
+                .withBoundSocket(bind(in: directory)).get()
         } catch {
             throw StateError(.io, "cannot make the control socket in \(directory): \(error)")
         }
+    }
+
+    /// A socket at its place. Not one that NIO binds: that would remove whatever has the path when it closes,
+    /// and the path that we have is good only until the directory is closed.
+    static func bind(in directory: FilePath) throws -> CInt {
+        let opened = try OpenedDirectory(directory)
+        // The image is ours (it is locked), so a socket that is there already is a dead one's.
+        remove(from: directory)
+        let descriptor = try newSocket()
+        var address = address(opened.path(of: name))
+        let code = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        let failure = Errno(rawValue: errno)
+        opened.close()
+        guard code == 0 else {
+            close(descriptor)
+            throw failure
+        }
+        chmod(directory.appending(name).string, 0o600)
+        return descriptor
+    }
+
+    private static func newSocket() throws -> CInt {
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+        return descriptor
+    }
+
+    private static func address(_ path: String) -> sockaddr_un {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        return address
+    }
+
+    /// Takes the name away, while the image is still ours. Should a program that was started here hold the
+    /// socket open by mistake, nobody waits for it to answer.
+    static func remove(from directory: FilePath) {
+        unlink(directory.appending(name).string)
     }
 
     /// Asks the process that serves an image.
@@ -47,19 +81,14 @@ enum ControlSocket {
         onReport: (ImageReport) -> Void = { _ in }
     ) throws -> ControlAnswer? {
         guard let opened = try? OpenedDirectory(imageDirectory) else { return nil }
-        let descriptor = socket(
-            AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
+        let descriptor = try newSocket()
         defer { close(descriptor) }
         var timeout = timeval(tv_sec: patience, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(
                 descriptor, SOL_SOCKET, option, &timeout, socklen_t(MemoryLayout<timeval>.size))
         }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let path = Array(opened.path(of: name).utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
+        var address = address(opened.path(of: name))
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -240,6 +269,9 @@ private final class ControlHandler: ChannelInboundHandler {
         }
         imageLoop.add(options) { result in
             switch result {
+            // It is ending: whoever asks takes the image over.
+            case .failure(let error as StateError) where error.code == .imageInUse:
+                channel.close(promise: nil)
             case .failure(let error): self.answer(.refused("\(error)"), on: channel)
             case .success(let session):
                 self.guest = session

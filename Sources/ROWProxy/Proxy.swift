@@ -252,6 +252,8 @@ public final class Proxy: Sendable {
         await portmap?.stop()
         try? await listener.close()
         try? await control?.close()
+        ControlSocket.remove(
+            from: configuration.state.image(configuration.image.canonicalName))
         var failure: (any Error)?
         let imageLoop = imageLoop
         do {

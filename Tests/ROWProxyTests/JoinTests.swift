@@ -3,10 +3,11 @@ import NFSClient
 import NFSProtocol
 import NIOCore
 import ROWCore
-import ROWProxy
 import ROWTestKit
 import SystemPackage
 import Testing
+
+@testable import ROWProxy
 
 /// Several sessions of one image in one process: they come and go over the control socket.
 @Suite struct JoinTests {
@@ -106,6 +107,24 @@ import Testing
         #expect(try await client.text(of: file) == "hello, world\n")
         await client.close()
         try await proxy.stop()
+    }
+
+    @Test func nobodyWaitsForAnAnswerOfAProcessThatHasEnded() async throws {
+        let served = try await Served.directory()
+        let image = served.configuration.state.image(served.configuration.image.canonicalName)
+        let socket = image.appending(ControlSocket.name).string
+        // In its place one that a program which was started meanwhile has got: it listens, and never
+        // answers.
+        let silent = try ControlSocket.bind(in: image)
+        #expect(listen(silent, 1) == 0)
+        try await served.stop()
+        #expect(access(socket, F_OK) != 0)
+        guard case .host(let again) = try await Proxy.serve(served.configuration) else {
+            Issue.record("joined nobody")
+            return
+        }
+        try await again.stop()
+        close(silent)
     }
 
     @Test func aSessionIsServedOnceAndAGuestTakesTheSettingsOfItsHost() async throws {

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import Synchronization
@@ -127,6 +128,7 @@ func spawn(
     let create = O_WRONLY | O_CREAT | O_APPEND
     posix_spawn_file_actions_addopen(&actions, 1, output, create, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, errors, create, 0o600)
+    clinux_spawn_close_others(&actions)
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)

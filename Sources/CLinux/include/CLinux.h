@@ -7,6 +7,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -168,6 +169,11 @@ void clinux_keep_large_buffers(void);
 /// @return its process id, or a negative errno.
 int clinux_spawn_background(
     const char *_Nonnull path, char *_Nullable const *_Nonnull arguments, int output, int errors);
+
+/// Has a program that is started not get any descriptor but the standard three: one that another thread has
+/// just opened may not be marked to be closed yet (posix_spawn_file_actions_addclosefrom_np).
+/// @return 0, or a positive errno, as posix_spawn.
+int clinux_spawn_close_others(posix_spawn_file_actions_t *_Nonnull actions);
 
 /// Sends a process a signal and waits until it has ended. Its number cannot become another's meanwhile.
 /// @return 0, or a negative errno: -ESRCH when there is no such process.
