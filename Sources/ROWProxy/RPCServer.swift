@@ -11,17 +11,21 @@ final class RPCServer {
     private let admission: Admission
     private let onEvent: (String) -> Void
     private var connections: [ObjectIdentifier: RPCHandler] = [:]
+    /// How many connections one client may have.
+    private let connectionsOfOneMaximum: Int
 
     /// Each may hold some megabytes.
     private static let connectionsMaximum = 1024
 
     init(
         nfs: NFSService, mount: MountService, admission: Admission,
+        connectionsOfOneMaximum: Int = connectionsMaximum,
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
         self.mount = mount
         self.admission = admission
+        self.connectionsOfOneMaximum = connectionsOfOneMaximum
         self.onEvent = onEvent
     }
 
@@ -40,6 +44,13 @@ final class RPCServer {
         }
         guard connections.count < Self.connectionsMaximum else {
             onEvent("refused a connection from \(client): there are \(connections.count) already")
+            throw .tooManyConnections
+        }
+        guard
+            connectionsOfOneMaximum >= Self.connectionsMaximum
+                || connections.values.count(where: { $0.client == client }) < connectionsOfOneMaximum
+        else {
+            onEvent("refused a connection from \(client): it has \(connectionsOfOneMaximum) already")
             throw .tooManyConnections
         }
     }

@@ -60,6 +60,7 @@ struct Remove: AsyncParsableCommand {
                 return
             }
         }
+        if shadow == nil { try state.directory.letGo(name) }
         try await StoredSession.remove(directory) {
             if !leaveServerData { try await shadow?.remove() }
         }
