@@ -70,6 +70,11 @@ let package = Package(
             ]
                 + nio + tirpc,
             swiftSettings: settings),
+        .target(
+            name: "Netboot",
+            dependencies: [
+                "CLinux", system, .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
@@ -119,6 +124,11 @@ let package = Package(
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
+        .testTarget(
+            name: "NetbootTests",
+            dependencies: [
+                "Netboot", "ROWTestKit", .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),
