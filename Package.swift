@@ -79,7 +79,7 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "ROWReport", "NFSClient", "CLinux", system,
+                "ROWCore", "ROWProxy", "ROWReport", "Netboot", "NFSClient", "CLinux", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -213,7 +213,7 @@ public final class Proxy: Sendable {
                         }
                         try channel.closeOnExec()
                         let server = imageLoop.value.server
-                        try server.admit(channel.remoteAddress)
+                        try server.admit(channel.remoteAddress, at: channel.localAddress)
                         let handler = RPCHandler(server: server, allocator: channel.allocator)
                         try handler.receiver.install(in: channel)
                         try channel.pipeline.syncOperations.addHandler(handler)

@@ -36,7 +36,8 @@ final class RPCServer {
     }
 
     /// Whether a connection from this address is taken.
-    func admit(_ address: SocketAddress?) throws(Refusal) {
+    /// - Parameter local: this end's.
+    func admit(_ address: SocketAddress?, at local: SocketAddress?) throws(Refusal) {
         let client = ClientAddress(address)
         guard admission.admits(client) else {
             onEvent("refused a connection from \(client): --allow does not name it")
@@ -47,7 +48,7 @@ final class RPCServer {
             throw .tooManyConnections
         }
         guard
-            connectionsOfOneMaximum >= Self.connectionsMaximum
+            connectionsOfOneMaximum >= Self.connectionsMaximum || client == ClientAddress(local)
                 || connections.values.count(where: { $0.client == client }) < connectionsOfOneMaximum
         else {
             onEvent("refused a connection from \(client): it has \(connectionsOfOneMaximum) already")

@@ -175,14 +175,14 @@ import XDR
 
     @Test func anEphemeralMachineFindsTheImageAsItIsWhenItBoots() async throws {
         let served = try await served { $0.isEphemeral = true }
-        await served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
+        served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
         let firmware = try await Client(served, "127.0.0.11", isPrivileged: true)
         let root = try await firmware.root()
         let kernel = try await Client(served, "127.0.0.11", isPrivileged: true)
         #expect(try await kernel.root() == root)
         #expect(try await kernel.create("mine", in: root) == .ok)
         // Not the root of one that runs, whatever its programs ask for: its kernel's connection is older.
-        await served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
+        served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
         let program = try await Client(served, "127.0.0.11")
         #expect(try await program.root() == root)
         #expect(try await kernel.lookup("mine", in: root) == .ok)
@@ -190,7 +190,7 @@ import XDR
         try await firmware.raw.close()
         try await program.raw.close()
         // It boots: what was there is gone, and its handles with it.
-        await served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
+        served.proxy.machineLoads(at: "127.0.0.11", isFirst: true)
         let rebooted = try await Client(served, "127.0.0.11", isPrivileged: true)
         let (one, two) = (try await rebooted.root(), try await rebooted.root())
         #expect(one != root && one == two)
@@ -242,10 +242,10 @@ import XDR
     @Test func operatorsSeeWhichMachinesThereAreAndHowFarTheyCame() async throws {
         let served = try await served()
         let state = served.configuration.state
-        await served.proxy.machineLeased(
+        served.proxy.machineLeased(
             card: "52:54:00:00:00:01", address: "127.0.0.11", hostname: "desk")
-        await served.proxy.machineLeased(card: "nonsense", address: "127.0.0.11", hostname: nil)
-        await served.proxy.machineLoads(at: "127.0.0.12", isFirst: true)
+        served.proxy.machineLeased(card: "nonsense", address: "127.0.0.11", hostname: nil)
+        served.proxy.machineLoads(at: "127.0.0.12", isFirst: true)
         #expect(state.machinesWithoutSession().map(\.stage) == ["dhcp", "loading"])
         let client = try await Client(served, "127.0.0.11")
         let root = try await client.root()
