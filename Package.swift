@@ -128,7 +128,7 @@ let package = Package(
             name: "NetbootTests",
             dependencies: [
                 "Netboot", "ROWTestKit", .product(name: "NIOHTTP1", package: "swift-nio"),
-            ] + nio, swiftSettings: settings),
+            ] + nio, exclude: ["Programs"], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),
