@@ -127,7 +127,7 @@ let package = Package(
         .testTarget(
             name: "NetbootTests",
             dependencies: [
-                "Netboot", "ROWTestKit", .product(name: "NIOHTTP1", package: "swift-nio"),
+                "Netboot", "ROWTestKit", "rowctl", .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio, exclude: ["Programs"], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
