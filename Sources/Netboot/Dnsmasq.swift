@@ -30,6 +30,7 @@ public final class Dnsmasq: Sendable {
     private let configurationPath: String
     private let tftpRoot: String
     private let command: [String]
+    private let patienceForPorts: Duration
     private let onEvent: @Sendable (Event) -> Void
     private let state = Mutex(State.idle)
     /// Readable when it is to stop. The other end wakes the thread.
@@ -53,8 +54,10 @@ public final class Dnsmasq: Sendable {
 
     init(
         configuration: String, tftpRoot: String, runDirectory: String, program: String? = nil,
-        launcher: [String] = [], onEvent: @escaping @Sendable (Event) -> Void
+        launcher: [String] = [], patienceForPorts: Duration = .seconds(5),
+        onEvent: @escaping @Sendable (Event) -> Void
     ) throws(NetbootError) {
+        self.patienceForPorts = patienceForPorts
         self.configuration = configuration
         self.tftpRoot = tftpRoot
         self.onEvent = onEvent
@@ -131,7 +134,6 @@ public final class Dnsmasq: Sendable {
 
     // MARK: The supervisor's thread
 
-    private static let patienceForPorts = Duration.seconds(5)
     private static let patienceForReadiness = Duration.seconds(30)
     private static let patienceForEnd = Duration.seconds(5)
     private static let pauseMinimum = Duration.milliseconds(200)
@@ -153,7 +155,7 @@ public final class Dnsmasq: Sendable {
             }
             guard hasStarted else {
                 let isWorthWaiting =
-                    end.isAddressInUse && ContinuousClock.now - firstAttempt < Self.patienceForPorts
+                    end.isAddressInUse && ContinuousClock.now - firstAttempt < patienceForPorts
                 if !end.wasStopped, isWorthWaiting, !isStopRequested(within: .milliseconds(100)) {
                     continue
                 }

@@ -10,7 +10,7 @@ import Testing
             event("dnsmasq-dhcp: DHCPACK(br0) 10.77.2.50 52:54:00:12:34:56 node-1")
                 == .leased(mac: "52:54:00:12:34:56", address: "10.77.2.50", hostname: "node-1"))
         #expect(
-            event("dnsmasq-dhcp: DHCPACK(br0) 10.77.2.50 52:54:00:12:34:56")
+            event("dnsmasq-dhcp[3020]: DHCPACK(br0) 10.77.2.50 52:54:00:12:34:56 ")
                 == .leased(mac: "52:54:00:12:34:56", address: "10.77.2.50", hostname: nil))
     }
 

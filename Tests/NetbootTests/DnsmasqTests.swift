@@ -22,7 +22,7 @@ import Testing
     }
 
     private func supervisor(
-        _ name: String = "run", configuration: String? = nil
+        _ name: String = "run", configuration: String? = nil, patience: Duration = .seconds(5)
     ) throws -> Dnsmasq {
         let settings = try settings(
             announcesRouter: "fd77:3::", tftpRoot: folder.directory("tftp"),
@@ -30,7 +30,7 @@ import Testing
         return try Dnsmasq(
             configuration: configuration ?? DnsmasqConfiguration(settings).text,
             tftpRoot: settings.tftpRoot, runDirectory: folder.path(name),
-            launcher: network.launcher, onEvent: onEvent)
+            launcher: network.launcher, patienceForPorts: patience, onEvent: onEvent)
     }
 
     /// What runs in the network, by process id.
@@ -135,7 +135,7 @@ import Testing
 
     @Test func saysWhoMayHaveItsPort() async throws {
         let other = try await holder()
-        let dnsmasq = try supervisor()
+        let dnsmasq = try supervisor(patience: .zero)
         let error = await #expect(throws: NetbootError.self) { try await dnsmasq.start() }
         #expect(error?.code == .addressInUse)
         #expect(error?.message.contains("ss -lunp") == true, "\(error as Any)")
@@ -159,7 +159,7 @@ import Testing
         try await runTool(
             "gcc",
             [
-                "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-D_Nonnull=",
+                "-O1", "-Wall", "-Wextra", "-Werror", "-D_Nonnull=",
                 "-D_Nullable=",
                 "-I\(sources)/include", "-o", parentProgram,
                 programs.appending(path: "tied-parent.c").path, "\(sources)/CLinux.c",

@@ -39,7 +39,7 @@ import Testing
         try await LoaderFiles.copyKernel(settings, from: files, for: "10.77.3.9")
         #expect(try names(folder.path) == ["initrd.img", "vmlinuz"])
         let copy = try Data(contentsOf: URL(filePath: folder.path("vmlinuz")))
-        #expect(copy == Data(TestFile.bytes(at: 0, count: Int(kernel.size))))
+        #expect(copy.count == Int(kernel.size) && TestFile.isWhole(ByteBuffer(bytes: copy)))
         await kernel.closed.wait()
         await initrd.closed.wait()
     }

@@ -69,13 +69,20 @@ final class TestFile: BootFile {
 
     func close() async { closed.happens() }
 
-    static func bytes(at offset: UInt64, count: Int) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            for index in 0..<count {
-                buffer.initializeElement(
-                    at: index, to: UInt8(truncatingIfNeeded: (Int(offset) + index) % 251))
-            }
-            initialized = count
+    private static let pattern = (0..<BootFileReading.pieceBytes + 251).map { UInt8($0 % 251) }
+
+    /// What there is at an offset, of one piece at most.
+    static func bytes(at offset: UInt64, count: Int) -> ArraySlice<UInt8> {
+        pattern[Int(offset % 251)...].prefix(count)
+    }
+
+    /// Whether bytes are those of a file of their size.
+    static func isWhole(_ bytes: ByteBuffer) -> Bool {
+        stride(from: 0, to: bytes.readableBytes, by: BootFileReading.pieceBytes).allSatisfy {
+            offset in
+            let count = min(BootFileReading.pieceBytes, bytes.readableBytes - offset)
+            return bytes.getSlice(at: bytes.readerIndex + offset, length: count)
+                == ByteBuffer(bytes: Self.bytes(at: UInt64(offset), count: count))
         }
     }
 }

@@ -18,14 +18,24 @@ def option(number, value):
     return bytes([number, len(value)]) + value
 
 
-def message(kind, own):
+def message(kind, own, more=b""):
     packet = struct.pack("!4BIHH4s12x16s192x4s", 1, 1, 6, 0, 0x1234567, 0, 0x8000, own, mac + bytes(10),
                          b"\x63\x82\x53\x63")
     packet += option(53, bytes([kind])) + option(60, vendor.encode()) + option(93, struct.pack("!H", architecture))
-    packet += option(94, b"\x01\x02\x01") + option(97, b"\x00" + bytes(range(16))) + option(55, bytes([1, 3, 43, 60, 66, 67]))
+    packet += option(94, b"\x01\x02\x01") + option(97, b"\x00" + bytes(range(16)))
+    packet += option(55, bytes([1, 3, 43, 60, 66, 67]))
     if is_ipxe:
         packet += option(175, bytes([0x13, 1, 1]))
-    return packet + b"\xff"
+    return packet + more + b"\xff"
+
+
+def menu(options):
+    """The kind of the first service that a menu has (PXE_BOOT_MENU, 9)."""
+    while options and options[0] != 255:
+        if options[0] == 9:
+            return options[2:4]
+        options = options[2 + options[1]:]
+    return b""
 
 
 def parse(packet):
@@ -44,6 +54,7 @@ def parse(packet):
         "address": socket.inet_ntoa(packet[16:20]),
         "vendor": text(options.get(60, b"")),
         "identifier": socket.inet_ntoa(options[54]),
+        "choices": menu(options.get(43, b"")).hex(),
     }
 
 
@@ -56,6 +67,8 @@ asking.sendto(message(1, bytes(4)), ("255.255.255.255", 67))
 offer = parse(asking.recv(2048))
 if offer["address"] == "0.0.0.0" and not offer["file"]:
     own = os.environ["OWN_ADDRESS"]
-    asking.sendto(message(3, socket.inet_aton(own)), (offer["identifier"], 4011))
+    # What was chosen: the first service, its first layer (PXE_BOOT_ITEM, 71).
+    chosen = option(43, option(71, bytes.fromhex(offer["choices"]) + bytes(2))) if offer["choices"] else b""
+    asking.sendto(message(3, socket.inet_aton(own), chosen), (offer["identifier"], 4011))
     offer = parse(asking.recv(2048))
 print(json.dumps(offer))

@@ -1,4 +1,5 @@
 // tied-parent COMMAND... - starts a program that is tied to it, prints its process id, and passes on what it says.
+#define _GNU_SOURCE
 #include "CLinux.h"
 
 #include <stdio.h>
