@@ -145,8 +145,9 @@ def difference(later, earlier):
 class Boot:
     """One boot of the machine of a network, from its power on until systemd calls it running."""
 
-    def __init__(self, net, rowctl=None, session=None):
-        self.net, self.rowctl, self.session = net, rowctl, session
+    def __init__(self, net, rowctl=None, session=None, since_start=False):
+        """Figures are those since the power went on, or since the proxy started, which may fetch before that."""
+        self.net, self.rowctl, self.session, self.since_start = net, rowctl, session, since_start
 
     def figures(self):
         if not self.rowctl:
@@ -185,7 +186,6 @@ class Boot:
             after = self.figures()
             result |= {"peak": after.pop("peak"), "stored": after.pop("stored"), "touched": after.pop("touched")}
             for name in after:
-                result[name] = difference(after[name], before[name])
-            # Distinct bytes are those of all boots of the session.
-            result["touched_new"] = result["touched"] - before["touched"]
+                result[name] = after[name] if self.since_start else difference(after[name], before[name])
+            # Those stored, and asked for, are of all boots of the session.
         return result
