@@ -21,7 +21,7 @@ setsid sh /run/writer </dev/null >/run/writer.log 2>&1 &'
 }
 
 # written : how many files there are by now, as the machine tells.
-written() { vm run 'wc -l </run/written'; }
+written() { vm run 'wc -l </run/written' || fail "the machine does not answer"; }
 
 # end_writing : fails unless each file that was written is there and right, read anew; prints how many there are,
 # and the longest time between two.
@@ -76,7 +76,7 @@ setsid sh -c 'xargs -n 1 sha256sum </run/to-read >>/run/read 2>/run/reader.log; 
 }
 
 # read_so_far : how many files have been read.
-read_so_far() { vm run 'wc -l </run/read'; }
+read_so_far() { vm run 'wc -l </run/read' || fail "the machine does not answer"; }
 
 # end_reading FILE : fails unless all of them come, and are what they are in the image.
 end_reading() {
