@@ -1,7 +1,7 @@
 # Sourced by whole runs: a network that goes when the run ends, its servers, and failures that say why.
 # shellcheck shell=bash disable=SC2154,SC2034
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-rowctl=$lab_scripts/../../.build/debug/rowctl image='' kind=systemd how=nfs line=() overlay=''
+rowctl=$lab_scripts/../../.build/debug/rowctl image='' kind=systemd how=nfs line=() overlay='' netboot=''
 
 # take_option NAME [VALUE] : one that all runs have; sets `taken` to how many words it was, or fails.
 take_option() {
@@ -12,6 +12,7 @@ take_option() {
         --from) how=$2 ;;
         --delay | --rate) line+=("$1" "$2") ;;
         --overlay) overlay=yes taken=1 ;;
+        --netboot) netboot=yes taken=1 ;;
         *) return 1 ;;
     esac
 }
@@ -71,12 +72,27 @@ start_main() {
     main="nfs://127.0.0.1/export?mountport=20048"
 }
 
-# serve SESSION... : starts the proxy and what boots machines; more for `serve-machines` is in serve_options.
-serve_options=()
+# serve MACHINE... : starts the proxy, with a session for each, and what boots them.
 serve() {
-    start machines "$boot_scripts/serve-machines" "$net" --rowctl "$rowctl" --state "$state" --from "$how" \
-        "${serve_options[@]}" "$main" "$image" "$@"
+    local sessions=(client)
+    [ $# = 1 ] || mapfile -t sessions < <(for machine; do session_of "$machine" several; done)
+    [ -z "$netboot" ] || sessions=(image)
+    start machines "$boot_scripts/serve-machines" "$net" ${netboot:+--netboot} --rowctl "$rowctl" \
+        --state "$state" --from "$how" "$main" "$image" "${sessions[@]}"
     machines=$started
+}
+
+# session_of MACHINE [several] : the name of its session; several machines do not share one.
+session_of() {
+    local address
+    address=$("$boot_scripts/vm" "$net" --name "$1" address)
+    if [ -n "$netboot" ]; then
+        echo "image-${address//:/}"
+    elif [ -n "${2:-}" ]; then
+        echo "${address//:/-}"
+    else
+        echo client
+    fi
 }
 
 # figure SESSION PATH : one of `rowctl stat-session`; of what has parts, the sum.
@@ -91,8 +107,9 @@ print(sum(value.values()) if isinstance(value, dict) else value)' "$2"
 
 # in_order MACHINE : fails unless its systemd is content.
 in_order() {
-    vm --name "$1" run 'systemctl is-system-running --wait; systemctl --failed --no-legend | grep . && exit 1; exit 0' ||
-        fail "the machine $1 is not in order"
+    vm --name "$1" run '
+        systemctl is-system-running --wait
+        ! systemctl --failed --no-legend | grep .' || fail "the machine $1 is not in order"
 }
 
 # state_of_image : all that a client could see of it.
