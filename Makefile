@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build test test-long test-crash test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build test test-boot test-long test-crash test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -31,7 +31,7 @@ SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \
-    --skip MemoryTests --skip SelfMountTests --skip WideAreaTests/aLargeTree
+    --skip MemoryTests --skip SelfMountTests --skip WideAreaTests/aLargeTree --skip SystemdBootTests
 
 # All tests, with more rounds of the random ones, which look at ROWFS_LONG.
 test-long:
@@ -41,6 +41,11 @@ test-long:
 test-crash: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	ROWFS_LONG=1 $(SWIFT) test --skip-build --filter CrashTests
+
+# Machines with Debian boot by PXE from an image, and go on whatever happens to what serves them.
+test-boot: setup
+	$(SWIFT) build --build-tests -j $(JOBS)
+	$(SWIFT) test --skip-build --filter SystemdBootTests
 
 lint:
 	scripts/lint

@@ -22,7 +22,7 @@ public struct BootScript: Sendable, Hashable {
         let arguments = [
             "initrd=initrd.img", "root=/dev/nfs",
             "nfsroot=\(address):/boot/\(settings.image),nfsvers=3,tcp,nolock", "rw",
-            "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:${hostname}::off",
+            "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:${hostname}::off:${netX/dns}",
             "BOOTIF=01-${netX/mac:hexhyp}", settings.commandLine,
         ].filter { !$0.isEmpty }.joined(separator: " ")
 

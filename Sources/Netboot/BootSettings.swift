@@ -30,6 +30,8 @@ public struct BootSettings: Sendable, Hashable {
     /// The /64 in which dnsmasq says that there is no router (`fd77::`): iPXE asks for IPv6 too, and waits 13 s
     /// for one otherwise. The interface needs an address in it. nil says nothing.
     public let announcesRouter: String?
+    /// IPv4 addresses of the name servers that machines are told of, when their addresses are ours.
+    public let nameServers: [String]
     /// The directory whose files go out by TFTP; everything in it is public.
     public let tftpRoot: String
     /// Where dnsmasq remembers which machine has which address.
@@ -42,7 +44,8 @@ public struct BootSettings: Sendable, Hashable {
         interface: String, address: String, prefixLength: Int, image: String,
         kernel: String = "boot/vmlinuz", initrd: String = "boot/initrd.img",
         commandLine: String = "", httpPort: Int = 80, addresses: Addresses,
-        announcesRouter: String? = nil, tftpRoot: String, leaseFile: String,
+        announcesRouter: String? = nil, nameServers: [String] = [], tftpRoot: String,
+        leaseFile: String,
         loaderDirectory: String = "/usr/lib/ipxe"
     ) throws(NetbootError) {
         self.interface = interface
@@ -55,6 +58,7 @@ public struct BootSettings: Sendable, Hashable {
         self.httpPort = httpPort
         self.addresses = addresses
         self.announcesRouter = announcesRouter
+        self.nameServers = nameServers
         self.tftpRoot = tftpRoot
         self.leaseFile = leaseFile
         self.loaderDirectory = loaderDirectory
@@ -145,7 +149,13 @@ public struct BootSettings: Sendable, Hashable {
                 return "'\(Self.shown(prefix))' is not an IPv6 prefix, such as fd77::"
             }
         }
-        guard case .range(let first, let last, let leaseSeconds) = addresses else { return nil }
+        for server in nameServers where IPv4Address(server) == nil {
+            return "the name server '\(Self.shown(server))' is not an IPv4 address"
+        }
+        guard case .range(let first, let last, let leaseSeconds) = addresses else {
+            return nameServers.isEmpty
+                ? nil : "name servers are told by the DHCP server that hands out the addresses"
+        }
         guard let low = IPv4Address(first), let high = IPv4Address(last), low <= high else {
             return
                 "'\(Self.shown(first))' to '\(Self.shown(last))' is not a range of IPv4 addresses: give the "

@@ -45,7 +45,8 @@ public struct DnsmasqConfiguration: Sendable, Hashable {
         case .range(let first, let last, let leaseSeconds):
             let count =
                 (IPv4Address(last)?.number ?? 0) - (IPv4Address(first)?.number ?? 0) + 1
-            return [
+            let servers = settings.nameServers.joined(separator: ",")
+            return (servers.isEmpty ? [] : ["dhcp-option=option:dns-server,\(servers)"]) + [
                 "dhcp-range=\(first),\(last),\(mask),\(leaseSeconds)",
                 "dhcp-lease-max=\(count)",
                 "dhcp-authoritative",

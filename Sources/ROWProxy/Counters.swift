@@ -24,9 +24,11 @@ final class Counters {
     var changes: Int {
         NFS3.Procedure.allCases.reduce(0) { sum, procedure in
             switch procedure {
-            case .setattr, .write, .create, .mkdir, .symlink, .mknod, .remove, .rmdir, .rename, .link:
+            case .setattr, .write, .create, .mkdir, .symlink, .mknod, .remove, .rmdir, .rename,
+                .link:
                 sum + client[Int(procedure.rawValue)]
-            case .null, .getattr, .lookup, .access, .readlink, .read, .readdir, .readdirplus, .fsstat,
+            case .null, .getattr, .lookup, .access, .readlink, .read, .readdir, .readdirplus,
+                .fsstat,
                 .fsinfo, .pathconf, .commit:
                 sum
             }

@@ -65,7 +65,9 @@ final class FilesAhead {
             return
         }
         // Whoever reads what is here already waits for nothing.
-        guard !cache.index.contains(id), let (directory, cookie) = image.place(of: id) else { return }
+        guard !cache.index.contains(id), let (directory, cookie) = image.place(of: id) else {
+            return
+        }
         credit = min(credit + Self.creditOfMiss, Self.creditMaximum)
         var seen = recent[directory] ?? (cookie, 0)
         let isNext = cookie > seen.cookie && cookie - seen.cookie <= Self.gapMaximum

@@ -92,7 +92,8 @@ final class Machine {
         let stored = Stored(
             image: image, identity: identity, address: address, hostname: hostname)
         guard let data = try? JSONEncoder().encode(stored) else { return }
-        try? data.write(to: URL(filePath: directory.appending(Self.fileName).string), options: .atomic)
+        try? data.write(
+            to: URL(filePath: directory.appending(Self.fileName).string), options: .atomic)
     }
 
     /// The machine that a session belongs to, if it boots from this image.

@@ -28,10 +28,12 @@ extension Proxy {
         private static let nameMaximum = 24
 
         func check() throws(ConfigurationError) {
-            guard name.utf8.count <= Self.nameMaximum, (try? StateLayout.check(sessionName: name)) != nil
+            guard name.utf8.count <= Self.nameMaximum,
+                (try? StateLayout.check(sessionName: name)) != nil
             else {
                 throw ConfigurationError(
-                    message: "'\(name)' cannot be the name of an image that machines boot: use 1 to "
+                    message:
+                        "'\(name)' cannot be the name of an image that machines boot: use 1 to "
                         + "\(Self.nameMaximum) letters, digits, '.', '_' and '-', not starting with '.' "
                         + "or '-'")
             }
@@ -153,7 +155,8 @@ final class MachineSessions {
         settle(machine, at: client.description)
         let served = imageLoop.sessions[machine.session]
         // A program of its users cannot have a port like that.
-        let begins = settings.isEphemeral && machine.bootingSince != nil && connection.hasPrivilegedPort
+        let begins =
+            settings.isEphemeral && machine.bootingSince != nil && connection.hasPrivilegedPort
         if begins, let served, discarding[machine.session] == nil { discard(served) }
         if discarding[machine.session] != nil {
             discarding[machine.session]?.append { self.open(machine, then) }
@@ -264,7 +267,9 @@ final class MachineSessions {
 
     /// A machine has been given an address.
     func leased(card: String, address: String, hostname: String?) {
-        guard let card = MachineIdentity.card(card), let address = IPAddress(address) else { return }
+        guard let card = MachineIdentity.card(card), let address = IPAddress(address) else {
+            return
+        }
         let identity = MachineIdentity.mac(card)
         let machine = machines[identity] ?? newMachine(identity, address.description, .dhcp)
         settle(machine, at: address.description)

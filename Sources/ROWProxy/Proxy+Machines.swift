@@ -29,7 +29,8 @@ extension Proxy {
     /// The session from which a machine gets its kernel: its own, or this proxy's where it has none or
     /// begins anew.
     public func kernelSession(ofMachineAt address: String) async -> String {
-        await withMachines { $0.kernelSession(of: address) }.flatMap(\.self) ?? configuration.session
+        await withMachines { $0.kernelSession(of: address) }.flatMap(\.self)
+            ?? configuration.session
     }
 
     /// In order, and before anything that comes over the network from now on.

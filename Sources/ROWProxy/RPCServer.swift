@@ -49,9 +49,11 @@ final class RPCServer {
         }
         guard
             connectionsOfOneMaximum >= Self.connectionsMaximum || client == ClientAddress(local)
-                || connections.values.count(where: { $0.client == client }) < connectionsOfOneMaximum
+                || connections.values.count(where: { $0.client == client })
+                    < connectionsOfOneMaximum
         else {
-            onEvent("refused a connection from \(client): it has \(connectionsOfOneMaximum) already")
+            onEvent(
+                "refused a connection from \(client): it has \(connectionsOfOneMaximum) already")
             throw .tooManyConnections
         }
     }

@@ -4,7 +4,8 @@ import ROWProxy
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "ls", abstract: "List the sessions that exist, and the machines that boot here.",
+        commandName: "ls",
+        abstract: "List the sessions that exist, and the machines that boot here.",
         discussion: """
             A session that cannot be read is listed as 'unreadable', and why. A machine that `rowctl \
             netboot` boots is at dhcp (it has an address), loading, mounted, or running; as long as it has \

@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import NFSClient
 import NIOCore
-import Netboot
 import NIOPosix
+import Netboot
 import ROWProxy
 import SystemPackage
 
@@ -42,6 +42,13 @@ struct NetbootVerb: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("How long a machine may keep an address.", valueName: "seconds"))
     var lease = 3600
+
+    @Option(
+        name: .customLong("dns"),
+        help: ArgumentHelp(
+            "Tell machines of this name server; may be given more than once.", valueName: "address")
+    )
+    var nameServers: [String] = []
 
     @Flag(
         name: .customLong("proxy-dhcp"),
@@ -174,7 +181,8 @@ struct NetbootVerb: AsyncParsableCommand {
             }
         let last = path.split(separator: "/").last.map(String.init) ?? ""
         let characters = last.map { character in
-            character.isASCII && (character.isLetter || character.isNumber || "._".contains(character))
+            character.isASCII
+                && (character.isLetter || character.isNumber || "._".contains(character))
                 ? character : "-"
         }
         let name = String(characters.drop { ".-".contains($0) }.prefix(24))
@@ -186,17 +194,20 @@ struct NetbootVerb: AsyncParsableCommand {
     ) throws -> BootSettings {
         var addresses = BootSettings.Addresses.proxyDHCP
         if let range {
-            let ends = range.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
+            let ends = range.split(separator: "-", omittingEmptySubsequences: false).map(
+                String.init)
             guard ends.count == 2 else {
                 throw UsageError(
-                    description: "'\(range)' is not a range of addresses: write FIRST-LAST, such as "
+                    description:
+                        "'\(range)' is not a range of addresses: write FIRST-LAST, such as "
                         + "10.77.2.50-10.77.2.99")
             }
             addresses = .range(first: ends[0], last: ends[1], leaseSeconds: lease)
         }
         if announcesNoRouter, found.uniqueLocalPrefix == nil {
             throw UsageError(
-                description: "--no-ipv6-router needs an address of fd00::/8 on \(interface): ip address "
+                description:
+                    "--no-ipv6-router needs an address of fd00::/8 on \(interface): ip address "
                     + "add fd77::1/64 dev \(interface)")
         }
         do {
@@ -205,6 +216,7 @@ struct NetbootVerb: AsyncParsableCommand {
                 image: name, kernel: kernel, initrd: initrd, commandLine: append,
                 httpPort: httpPort, addresses: addresses,
                 announcesRouter: announcesNoRouter ? found.uniqueLocalPrefix : nil,
+                nameServers: nameServers,
                 tftpRoot: folder.appending("tftp").string,
                 leaseFile: folder.appending("leases").string)
         } catch {

@@ -86,7 +86,7 @@ enum NetbootServer {
             try await LoaderFiles.copyKernel(settings, from: files, for: settings.address)
         } catch let error as NetbootError where error.code == .missingFile {
             throw error
-        } catch where !Task.isCancelled {
+        } catch  where !Task.isCancelled {
             let text = "the kernel is not there for TFTP: \(error)"
             proxy.report(text)
             complain(text)

@@ -6,7 +6,7 @@ import Testing
     @Test func triesHTTPThenNFSThenTFTPAndBeginsAgain() throws {
         let root = """
             initrd=initrd.img root=/dev/nfs nfsroot=10.77.3.1:/boot/debian-12,nfsvers=3,tcp,nolock rw \
-            ip=${netX/ip}::${netX/gateway}:${netX/netmask}:${hostname}::off BOOTIF=01-${netX/mac:hexhyp} \
+            ip=${netX/ip}::${netX/gateway}:${netX/netmask}:${hostname}::off:${netX/dns} BOOTIF=01-${netX/mac:hexhyp} \
             console=ttyS0
             """
         let commands = """

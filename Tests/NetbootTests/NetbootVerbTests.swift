@@ -177,10 +177,12 @@ import Testing
         let words = [
             "netboot", "--image", image, "--interface", "lo", "--name", "test", "--print-config",
             "--range", "127.0.0.50-127.0.0.99", "--append", "console=ttyS0",
+            "--dns", "127.0.0.53",
         ]
         let printed = try await RowctlProcess.run(words + state)
         for line in [
             "dhcp-range=127.0.0.50,127.0.0.99,255.0.0.0,3600", "interface=lo", "#!ipxe",
+            "dhcp-option=option:dns-server,127.0.0.53",
             "next-server 127.0.0.1",
         ] {
             #expect(printed.contains(line), "\(line)")
@@ -189,26 +191,34 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: folder.path("state")))
     }
 
-    @Test(arguments: [
-        ([], "--interface"), (["--interface", "lo"], "--range"),
-        (["--interface", "lo", "--proxy-dhcp", "--no-dhcp"], "say who hands out addresses"),
-        (["--interface", "nothing0", "--no-dhcp"], "there are: "),
-        (["--interface", "lo", "--range", "10.0.0.1-10.0.0.9"], "not inside"),
-        (["--interface", "lo", "--range", "nonsense"], "FIRST-LAST"),
-        (["--interface", "lo", "--range", "127.0.0.9-127.0.0.2"], "lowest"),
-        (["--interface", "lo", "--no-dhcp", "--machines", "0"], "--machines"),
-        (["--interface", "lo", "--no-dhcp", "--name", "a/b"], "name of an image"),
-        (["--interface", "lo", "--no-dhcp", "--append", "x\ny"], "one line"),
-        (["--interface", "lo", "--no-dhcp", "--kernel", "../vmlinuz"], "cannot be fetched"),
-        (["--interface", "lo", "--no-dhcp", "--http-port", "0"], "port"),
-        (["--interface", "lo", "--no-dhcp", "--no-ipv6-router"], "fd00::/8"),
-    ] as [([String], String)])
+    @Test(
+        arguments: [
+            ([], "--interface"), (["--interface", "lo"], "--range"),
+            (["--interface", "lo", "--proxy-dhcp", "--no-dhcp"], "say who hands out addresses"),
+            (["--interface", "nothing0", "--no-dhcp"], "there are: "),
+            (["--interface", "lo", "--range", "10.0.0.1-10.0.0.9"], "not inside"),
+            (["--interface", "lo", "--range", "nonsense"], "FIRST-LAST"),
+            (["--interface", "lo", "--range", "127.0.0.9-127.0.0.2"], "lowest"),
+            (["--interface", "lo", "--no-dhcp", "--machines", "0"], "--machines"),
+            (["--interface", "lo", "--no-dhcp", "--name", "a/b"], "name of an image"),
+            (["--interface", "lo", "--no-dhcp", "--append", "x\ny"], "one line"),
+            (["--interface", "lo", "--no-dhcp", "--kernel", "../vmlinuz"], "cannot be fetched"),
+            (["--interface", "lo", "--no-dhcp", "--http-port", "0"], "port"),
+            (["--interface", "lo", "--no-dhcp", "--dns", "127.0.0.1"], "name servers are told"),
+            (
+                ["--interface", "lo", "--range", "127.0.0.2-127.0.0.9", "--dns", "x"],
+                "name server 'x'"
+            ),
+            (["--interface", "lo", "--no-dhcp", "--no-ipv6-router"], "fd00::/8"),
+        ] as [([String], String)])
     func wrongArgumentsAreExplained(arguments: [String], words: String) async throws {
         let result = try await Tool.result(
             of: ProjectPaths.builtProgram("rowctl"),
             ["netboot", "--image", "/", "--print-config"] + arguments)
         #expect(result.status == .exited(64) || result.status == .exited(1))
-        #expect(result.errors.hasPrefix("rowctl: ") && result.errors.contains(words), "\(result.errors)")
+        #expect(
+            result.errors.hasPrefix("rowctl: ") && result.errors.contains(words), "\(result.errors)"
+        )
         #expect(result.errors.split(separator: "\n").count == 1)
     }
 }

@@ -99,7 +99,8 @@ import Testing
 
     @Test func whatNobodyComesToIsFetchedForSoLongOnly() async throws {
         let main = try await SimulatedNFSServer.start(
-            .directory((0..<200).map { ("file\($0)", .file([UInt8](repeating: 7, count: 65_536))) }))
+            .directory((0..<200).map { ("file\($0)", .file([UInt8](repeating: 7, count: 65_536))) })
+        )
         let served = try await patient(main)
         _ = try await served.client.readdirplus(
             served.root, cookie: 0, dircount: 65_536, maxcount: 65_536

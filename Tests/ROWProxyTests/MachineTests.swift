@@ -20,7 +20,8 @@ import XDR
 
     /// - Parameter cards: whose network card an address belongs to.
     private func served(
-        cards: [String: String] = cards, _ configure: (inout Proxy.MachineSettings) -> Void = { _ in }
+        cards: [String: String] = cards,
+        _ configure: (inout Proxy.MachineSettings) -> Void = { _ in }
     ) async throws -> Served {
         var machines = Proxy.MachineSettings(name: "image")
         machines.card = { cards[$0.description] }
@@ -79,7 +80,8 @@ import XDR
                 Message.nfs(
                     xid: xid, .create,
                     NFS3.Create.Arguments(
-                        location: NFS3.DirectoryOperation(directory: root, name: NFS3.Filename(name)),
+                        location: NFS3.DirectoryOperation(
+                            directory: root, name: NFS3.Filename(name)),
                         how: .unchecked(NFS3.SetAttributes(mode: 0o644)))))
             return try #require(try await raw.next()).results(NFS3.Create.Result.self).status
         }
@@ -98,9 +100,10 @@ import XDR
         let again = try await Client(served, "127.0.0.11")
         #expect(try await again.root() == root)
         #expect(try await again.root("/boot/image/directory") != root)
-        #expect(served.configuration.state.sessionNames() == [
-            "image-525400000001", "image-525400000002", "s",
-        ])
+        #expect(
+            served.configuration.state.sessionNames() == [
+                "image-525400000001", "image-525400000002", "s",
+            ])
         // The process is another, and nobody mounts again.
         served = try await served.restarted()
         let later = try await Client(served, "127.0.0.11")
@@ -125,7 +128,7 @@ import XDR
             thief.raw.send(
                 Message.nfs(
                     xid: 9, .rename,
-    NFS3.Rename.Arguments(
+                    NFS3.Rename.Arguments(
                         from: NFS3.DirectoryOperation(directory: own, name: NFS3.Filename("hello")),
                         to: NFS3.DirectoryOperation(directory: root, name: NFS3.Filename("x")))))
             let renamed = try #require(try await thief.raw.next()).results(NFS3.Rename.Result.self)
