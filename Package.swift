@@ -70,11 +70,16 @@ let package = Package(
             ]
                 + nio + tirpc,
             swiftSettings: settings),
+        .target(
+            name: "Netboot",
+            dependencies: [
+                "CLinux", system, .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "ROWReport", "NFSClient", "CLinux", system,
+                "ROWCore", "ROWProxy", "ROWReport", "Netboot", "NFSClient", "CLinux", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -119,6 +124,11 @@ let package = Package(
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
+        .testTarget(
+            name: "NetbootTests",
+            dependencies: [
+                "Netboot", "ROWTestKit", "rowctl", .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, exclude: ["Programs"], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["ROWTestKit", "rowctl"],
             swiftSettings: settings),

@@ -252,6 +252,101 @@ int clinux_spawn_background(
     return code == 0 ? pid : -code;
 }
 
+// What remains to be done in a new process; it may only make calls that are safe after a fork among threads.
+static _Noreturn void become_tied(
+    const char *path, char *const *arguments, char *const *environment, pid_t parent, int output, int failure)
+{
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < NSIG; number++) sigaction(number, &by_default, NULL);
+    setpgid(0, 0);
+    // From here on the end of the parent is told; it may have come before.
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0) goto failed;
+    if (getppid() != parent) _exit(1);
+    int nothing = open("/dev/null", O_RDONLY);
+    if (nothing < 0 || dup2(nothing, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) goto failed;
+    if (failure != 3) {
+        if (dup3(failure, 3, O_CLOEXEC) < 0) goto failed;
+        failure = 3;
+    }
+    if (syscall(SYS_close_range, 4, ~0U, 0) < 0) goto failed;
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(path, arguments, environment);
+failed:;
+    int code = errno;
+    if (write(failure, &code, sizeof code) < 0) _exit(2);
+    _exit(1);
+}
+
+// A descriptor that is none of the standard three, which a new process replaces.
+static int above_standard(int fd) {
+    if (fd < 0 || fd > 2) return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return moved;
+}
+
+static int pipe_above_standard(int ends[2]) {
+    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+    ends[0] = above_standard(ends[0]);
+    ends[1] = above_standard(ends[1]);
+    if (ends[0] >= 0 && ends[1] >= 0) return 0;
+    int code = errno;
+    close(ends[0]);
+    close(ends[1]);
+    return -code;
+}
+
+int clinux_spawn_tied(
+    const char *path, char *const *arguments, char *const *environment, int *output, int *process)
+{
+    int lines[2], failure[2];
+    int code = pipe_above_standard(lines);
+    if (code < 0) return code;
+    code = pipe_above_standard(failure);
+    if (code < 0) {
+        close(lines[0]);
+        close(lines[1]);
+        return code;
+    }
+    // A handler of this process must not run in the new one.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) become_tied(path, arguments, environment, parent, lines[1], failure[1]);
+    code = pid < 0 ? -errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(lines[1]);
+    close(failure[1]);
+    if (code == 0) {
+        // Nothing comes when the program has begun.
+        int reason = 0;
+        ssize_t count;
+        do count = read(failure[0], &reason, sizeof reason);
+        while (count < 0 && errno == EINTR);
+        if (count == sizeof reason) code = -reason;
+        if (code == 0) {
+            *process = (int)syscall(SYS_pidfd_open, pid, 0);
+            if (*process < 0) code = -errno;
+        }
+        if (code < 0) {
+            kill(pid, SIGKILL);
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+            }
+        }
+    }
+    close(failure[0]);
+    if (code < 0) {
+        close(lines[0]);
+        return code;
+    }
+    *output = lines[0];
+    return pid;
+}
+
 int clinux_end_process(int pid, int signal_number)
 {
     int descriptor = (int)syscall(SYS_pidfd_open, pid, 0);

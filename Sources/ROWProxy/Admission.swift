@@ -12,6 +12,11 @@ struct ClientAddress: Hashable, CustomStringConvertible {
         bytes = Array((self.address?.description ?? "").utf8)
     }
 
+    init(_ address: IPAddress) {
+        self.address = address
+        bytes = Array(address.description.utf8)
+    }
+
     var description: String { String(decoding: bytes, as: UTF8.self) }
 }
 

@@ -113,6 +113,8 @@ extension Proxy {
         /// The image is opened for something that is done to it, rather than for clients: it is remembered
         /// as it was served last, and so is the size of its cache unless another is given.
         public var isPassing = false
+        /// Sessions for machines that boot from the image; nil: none.
+        public var machines: MachineSettings?
         var replicaTiming = ReplicaTiming()
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
@@ -162,6 +164,7 @@ extension Proxy {
                 )
             }
             try image.check()
+            try machines?.check()
             if registers, portmap != nil {
                 throw ConfigurationError(
                     message:

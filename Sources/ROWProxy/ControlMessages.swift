@@ -12,6 +12,10 @@ enum ControlRequest: Codable, Sendable {
     case mark(session: String, text: String)
     /// The session's history is written to its directory, for whoever asks to read it there.
     case saveHistory(session: String)
+    /// A machine's session is no longer served, so that it can be removed.
+    case letGo(session: String)
+    /// Which machines have no session.
+    case machines
     /// Something is done to what is kept of the image, until the connection that asked ends.
     case task(ImageTask)
 }
@@ -31,6 +35,7 @@ enum ControlAnswer: Codable, Sendable {
     case joined(Joined)
     case done
     case report(ImageReport)
+    case machines([SessionStatus.Machine])
     /// The session is not served here.
     case notServed
     /// What was asked cannot be done, or was not: why, and what to do.

@@ -235,6 +235,18 @@ private final class ControlHandler: ChannelInboundHandler {
             }
             imageLoop.sampler.mark(session, text)
             imageLoop.sampler.finish(session) { self.answer(.done, on: channel) }
+        case .letGo(let name):
+            guard let session = imageLoop.sessions[name], let machines = imageLoop.machines,
+                session.machine != nil
+            else {
+                answer(.notServed, on: channel)
+                return
+            }
+            machines.letGo(session) { refusal in
+                self.answer(refusal.map { .refused($0) } ?? .done, on: channel)
+            }
+        case .machines:
+            answer(.machines(imageLoop.machines?.withoutSession ?? []), on: channel)
         case .saveHistory(let name):
             guard let session = imageLoop.sessions[name] else {
                 answer(.notServed, on: channel)

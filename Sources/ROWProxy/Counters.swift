@@ -20,6 +20,19 @@ final class Counters {
 
     func countMain(_ procedure: NFS3.Procedure) { main[Int(procedure.rawValue)] += 1 }
 
+    /// Calls of clients that change something.
+    var changes: Int {
+        NFS3.Procedure.allCases.reduce(0) { sum, procedure in
+            switch procedure {
+            case .setattr, .write, .create, .mkdir, .symlink, .mknod, .remove, .rmdir, .rename, .link:
+                sum + client[Int(procedure.rawValue)]
+            case .null, .getattr, .lookup, .access, .readlink, .read, .readdir, .readdirplus, .fsstat,
+                .fsinfo, .pathconf, .commit:
+                sum
+            }
+        }
+    }
+
     static func byName(_ counts: [Int]) -> [String: Int] {
         var named: [String: Int] = [:]
         for procedure in NFS3.Procedure.allCases where counts[Int(procedure.rawValue)] > 0 {

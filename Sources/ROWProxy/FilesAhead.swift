@@ -4,13 +4,17 @@ import ROWCore
 /// Fetches the beginnings of files ahead of clients that read one after the other in the order of their
 /// directories, into the directories that follow: else a tree of small files costs a round trip for each.
 ///
+/// What clients do not come to was fetched for nothing: there is credit for so much of it, which those who read
+/// what they were expected to read raise.
+///
 /// Loop-confined.
 final class FilesAhead {
     /// One client on its way through the tree.
     private final class Walk {
         var walk: ImageWalk
-        /// Files that have been asked for and not read yet, in order.
-        var expected: [NodeID] = []
+        /// Files that have been asked for and not read yet, in order, and the bytes that were fetched of
+        /// them.
+        var expected: [(id: NodeID, bytes: Int)] = []
         var window = 8
         var run: Prefetcher.Run?
 
@@ -25,6 +29,12 @@ final class FilesAhead {
     /// Of directories in which files were read lately: the last one's place, and how many came in order.
     private var recent: [NodeID: (cookie: UInt64, inOrder: Int)] = [:]
 
+    /// Bytes that may be fetched and that no client has come to yet.
+    private var credit = 1 << 20
+
+    private static let creditMaximum = 64 << 20
+    /// What a file that nobody had fetched ahead adds, so that there is some after it has been used up.
+    private static let creditOfMiss = 8 << 10
     private static let walksMaximum = 8
     private static let recentMaximum = 256
     private static let windowMaximum = 512
@@ -45,15 +55,18 @@ final class FilesAhead {
     /// A client has begun to read a file of main.
     func began(_ id: NodeID) {
         for (place, walk) in walks.enumerated().reversed() {
-            guard let index = walk.expected.firstIndex(of: id) else { continue }
-            walk.expected.remove(at: index)
+            guard let index = walk.expected.firstIndex(where: { $0.id == id }) else { continue }
+            let bytes = walk.expected.remove(at: index).bytes
+            credit = min(credit + bytes + bytes / 4, Self.creditMaximum)
             walk.expected.removeFirst(max(0, index - Self.passedOverMaximum))
             walk.window = min(walk.window + walk.window / 4, Self.windowMaximum)
             walks.append(walks.remove(at: place))
             if let run = walk.run { prefetcher.resume(run) }
             return
         }
-        guard let (directory, cookie) = image.place(of: id) else { return }
+        // Whoever reads what is here already waits for nothing.
+        guard !cache.index.contains(id), let (directory, cookie) = image.place(of: id) else { return }
+        credit = min(credit + Self.creditOfMiss, Self.creditMaximum)
         var seen = recent[directory] ?? (cookie, 0)
         let isNext = cookie > seen.cookie && cookie - seen.cookie <= Self.gapMaximum
         seen = (cookie, isNext ? seen.inOrder + 1 : 0)
@@ -78,7 +91,7 @@ final class FilesAhead {
 
     private func next(_ walk: Walk) -> Prefetcher.Next {
         var steps = 0
-        while walk.expected.count < walk.window {
+        while walk.expected.count < walk.window, credit > 0 {
             // Directories, links and empty files are not waited for.
             steps += 1
             guard steps <= Prefetcher.stepsInTurn else { return .goOn }
@@ -95,10 +108,16 @@ final class FilesAhead {
                 guard attributes.type == .regular, attributes.size > 0,
                     let layout = CacheLayout(id: id, attributes: attributes)
                 else { continue }
-                walk.expected.append(id)
                 // A file of one block that has a cache file has all of it, most likely.
-                if layout.blockCount == 1, cache.index.contains(id) { continue }
-                return .item(.blocks(layout, 0..<min(layout.blockCount, Self.blocksMaximum)))
+                if layout.blockCount == 1, cache.index.contains(id) {
+                    walk.expected.append((id, 0))
+                    continue
+                }
+                let blocks = 0..<min(layout.blockCount, Self.blocksMaximum)
+                let bytes = layout.bytes(of: blocks).count
+                walk.expected.append((id, bytes))
+                credit -= bytes
+                return .item(.blocks(layout, blocks))
             }
         }
         return .pause

@@ -24,6 +24,7 @@ extension ImageLoop {
             handles: state.nodeCount, syncs: Syncs.done, main: mainStatus,
             cache: main.cache?.status,
             shadow: session.shadow?.status,
+            machine: machines?.status(of: session), lastSeen: session.lastSeen?.timeIntervalSince1970,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 

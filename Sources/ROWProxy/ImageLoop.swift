@@ -19,6 +19,8 @@ final class ImageLoop {
     let server: RPCServer
     let sampler: Sampler
     let configuration: Proxy.Configuration
+    let pool: NIOThreadPool
+    private(set) var machines: MachineSessions?
     let events = EventLog()
     private let replies = ReplyCache()
     private let started = Date()
@@ -37,6 +39,7 @@ final class ImageLoop {
     ) throws {
         self.configuration = configuration
         self.loop = loop
+        self.pool = pool
         let executor: LoopExecutor = { work in loop.execute(work) }
         let isDurable = configuration.imageDurability == .strict
         let events = events
@@ -106,14 +109,21 @@ final class ImageLoop {
                     ? GroupDirectory(loop: loop, pool: pool) : nil))
         let sampler = Sampler(sessions: sessions, counters: counters, loop: loop, pool: pool)
         self.sampler = sampler
+        let mount = MountService(
+            sessions: sessions, main: main, allow: configuration.allow,
+            onMount: { sampler.mark($0, "mount by \($1)", isMount: true) })
         server = RPCServer(
-            nfs: nfs,
-            mount: MountService(
-                sessions: sessions, main: main, allow: configuration.allow,
-                onMount: { sampler.mark($0, "mount by \($1)", isMount: true) }),
-            admission: Admission(configuration.allow), onEvent: { events.add($0) })
+            nfs: nfs, mount: mount, admission: Admission(configuration.allow),
+            connectionsOfOneMaximum: configuration.machines?.connectionsMaximum ?? .max,
+            onEvent: { events.add($0) })
         replies.onForget = { [sessions] owner in
             sessions[tag: owner.session]?.state.forgetReplies(of: owner.client)
+        }
+        if let settings = configuration.machines {
+            let machines = MachineSessions(settings, imageLoop: self)
+            self.machines = machines
+            nfs.machines = machines
+            mount.machines = machines
         }
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(

@@ -100,7 +100,7 @@ public final class Membership: Sendable {
             case .joined(let joined):
                 return Membership(joined, channel, farewell.futureResult)
             case .refused(let message): throw StateError(.locked, message)
-            case .status, .done, .notServed, .report:
+            case .status, .done, .notServed, .report, .machines:
                 throw StateError(.io, "an answer to another question")
             }
         } catch let error as StateError {

@@ -12,6 +12,8 @@ final class MountService {
     private let allow: [AddressRange]
     /// Told who has mounted a session.
     private let onMount: (ServedSession, ClientAddress) -> Void
+    /// Sessions of machines that boot here.
+    var machines: MachineSessions?
     /// Who has mounted what, for DUMP. A hint at best: clients may go without a word.
     private var mounts: [Mount.Dump.Entry] = []
     private static let mountsMaximum = 1024
@@ -49,9 +51,8 @@ final class MountService {
                 let groups = allow.map { Mount.Name(Array($0.description.utf8)) }
                 call.reply(
                     Mount.Export.Result(
-                        sessions.names.map {
-                            Mount.Export.Entry(
-                                directory: Mount.DirectoryPath("/" + $0), groups: groups)
+                        exports.map {
+                            Mount.Export.Entry(directory: Mount.DirectoryPath($0), groups: groups)
                         }))
             }
         } catch {
@@ -61,13 +62,40 @@ final class MountService {
 
     private func mount(_ call: RPCCall, _ path: Mount.DirectoryPath) {
         let parts = path.bytes.split(separator: UInt8(ascii: "/")).map(Array.init)
+        if let machines, parts.prefix(2).elementsEqual(machines.path) {
+            mountRoot(call.detached(), path, machines, Array(parts.dropFirst(2)))
+            return
+        }
         guard let name = parts.first,
-            let session = sessions[String(decoding: name, as: UTF8.self)]?.state
+            let session = sessions[String(decoding: name, as: UTF8.self)],
+            machines?.admits(call.origin, to: session) != false
         else {
             answer(call, .failure(.noent))
             return
         }
-        walk(call.detached(), path, session, Array(parts.dropFirst()))
+        walk(call.detached(), path, session.state, Array(parts.dropFirst()))
+    }
+
+    /// Mounts the session that is the machine's own.
+    private func mountRoot(
+        _ call: RPCCall, _ path: Mount.DirectoryPath, _ machines: MachineSessions,
+        _ names: [[UInt8]]
+    ) {
+        let parking = call.park()
+        machines.mount(call.origin) { result in
+            parking.end()
+            switch result {
+            case .success(let session): self.walk(call, path, session.state, names)
+            case .failure: self.answer(call, .failure(.serverFault))
+            }
+        }
+    }
+
+    /// What EXPORT tells of.
+    private var exports: [String] {
+        let open = sessions.all.filter { $0.machine == nil }.map { "/" + $0.state.name }.sorted()
+        guard let machines else { return open }
+        return open + ["/boot/\(machines.settings.name)"]
     }
 
     private func walk(

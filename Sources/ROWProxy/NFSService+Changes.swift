@@ -55,7 +55,7 @@ extension NFSService {
         typealias Outcome = NFS3.Outcome<Success, Failure>
         var resolved: (SessionState, NodeID)?
         do {
-            let (session, id) = try resolve(handle)
+            let (session, id) = try resolve(handle, for: call)
             resolved = (session, id)
             let success = try body(session, id, credential(call))
             let record = ReplyCache.record(of: Outcome.ok(success), xid: call.header.xid)
@@ -213,13 +213,13 @@ extension NFSService {
             call, progress, from.directory,
             failure: { target in
                 let other = target.flatMap { target in
-                    (try? self.resolve(to.directory)).map { ($0.0, $0.1) }
+                    (try? self.resolve(to.directory, for: call)).map { ($0.0, $0.1) }
                 }
                 return NFS3.Rename.Failure(
                     fromDirectory: self.after(target), toDirectory: self.after(other))
             }
         ) { session, id, credential throws(Interrupt) in
-            let (other, target) = try self.resolve(to.directory)
+            let (other, target) = try self.resolve(to.directory, for: call)
             guard other === session else { throw .status(.xdev) }
             let result = try session.rename(
                 from: id, from.name.bytes, to: target, to.name.bytes, credential)
@@ -234,13 +234,13 @@ extension NFSService {
         change(
             call, progress, arguments.file,
             failure: { target in
-                let other = try? self.resolve(to.directory)
+                let other = try? self.resolve(to.directory, for: call)
                 return NFS3.Link.Failure(
                     attributes: target.flatMap { $0.0.attributesIfKnown(of: $0.1) },
                     directory: self.after(other))
             }
         ) { session, id, credential throws(Interrupt) in
-            let (other, directory) = try self.resolve(to.directory)
+            let (other, directory) = try self.resolve(to.directory, for: call)
             guard other === session else { throw .status(.xdev) }
             let result = try session.link(id, directory, to.name.bytes, credential)
             return NFS3.Link.Success(

@@ -43,7 +43,7 @@ extension NFSService {
     ) {
         var resolved: (SessionState, NodeID)?
         do throws(Interrupt) {
-            let (session, id) = try resolve(handle)
+            let (session, id) = try resolve(handle, for: call)
             resolved = (session, id)
             recorder(of: session)?.listed(id)
             guard limit >= Self.resultBytesMinimum else { throw Interrupt.status(.tooSmall) }

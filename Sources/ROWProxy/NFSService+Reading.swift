@@ -13,7 +13,7 @@ extension NFSService {
     func read(_ call: RPCCall, _ arguments: NFS3.Read.Arguments, have: Fetched = Fetched()) {
         var resolved: (SessionState, NodeID)?
         do {
-            let (session, id) = try resolve(arguments.file)
+            let (session, id) = try resolve(arguments.file, for: call)
             resolved = (session, id)
             let count = min(Int(arguments.count), NFS3.transferSizeMaximum)
             let plan = try session.planRead(

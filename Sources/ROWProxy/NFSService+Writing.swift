@@ -18,7 +18,7 @@ extension NFSService {
     private func write(_ call: RPCCall, _ arguments: NFS3.Write.Arguments) {
         var resolved: (SessionState, NodeID)?
         do {
-            let (session, id) = try resolve(arguments.file)
+            let (session, id) = try resolve(arguments.file, for: call)
             resolved = (session, id)
             let credential = credential(call)
             if session.hasShadowServer, !arguments.data.isEmpty {
@@ -149,7 +149,7 @@ extension NFSService {
     func commit(_ call: RPCCall, _ arguments: NFS3.Commit.Arguments) {
         var resolved: (SessionState, NodeID)?
         do {
-            let (session, id) = try resolve(arguments.file)
+            let (session, id) = try resolve(arguments.file, for: call)
             resolved = (session, id)
             let wcc = try session.commitFile(id)
             let verifier = session.writeVerifier

@@ -13,6 +13,8 @@ final class NFSService {
     let replies: ReplyCache
     let budget: DirtyBudget
     private let options: Options
+    /// Keeps machines from each other's sessions.
+    var machines: MachineSessions?
 
     struct Options {
         /// Whether root of a client is nobody here.
@@ -89,15 +91,18 @@ final class NFSService {
 
     // MARK: Who and what
 
-    /// The session and node that a handle names.
-    func resolve(_ handle: NFS3.FileHandle) throws(Interrupt) -> (SessionState, NodeID) {
+    /// The session and node that a handle names, for whoever sent the call.
+    func resolve(
+        _ handle: NFS3.FileHandle, for call: RPCCall
+    ) throws(Interrupt) -> (SessionState, NodeID) {
         guard case .node(let tag, _, _) = VirtualHandle.parse(handle.bytes) else {
             throw .status(.badHandle)
         }
-        guard let session = sessions[tag: tag]?.state else {
+        guard let served = sessions[tag: tag] else {
             throw .status(sessions.isExpected(tag: tag) ? .jukebox : .stale)
         }
-        return (session, try session.node(of: handle))
+        if let machines, !machines.admits(call.origin, to: served) { throw .status(.stale) }
+        return (served.state, try served.state.node(of: handle))
     }
 
     /// Where a call is counted: with the session whose handle its arguments begin with.
@@ -184,7 +189,7 @@ final class NFSService {
     ) {
         var resolved: (SessionState, NodeID)?
         do {
-            let (session, id) = try resolve(handle)
+            let (session, id) = try resolve(handle, for: call)
             resolved = (session, id)
             let success = try body(session, id, credential(call))
             call.reply(NFS3.Outcome<Success, Failure>.ok(success))

@@ -25,7 +25,7 @@ extension Proxy {
         {
         case .done?: return
         case .refused(let reason)?: throw StateError(.io, reason)
-        case .status?, .joined?, .notServed?, .report?:
+        case .status?, .joined?, .notServed?, .report?, .machines?:
             throw StateError(.io, "an answer to another question")
         case nil: break
         }

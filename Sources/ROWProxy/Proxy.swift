@@ -26,7 +26,7 @@ public final class Proxy: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let pool: NIOThreadPool
     /// Empty once stopped, so that image and session are free for others.
-    private let imageLoop: NIOLoopBoundBox<ImageLoop?>
+    let imageLoop: NIOLoopBoundBox<ImageLoop?>
     private let listener: any Channel
     private let control: (any Channel)?
     private let portmap: PortmapResponder?
@@ -86,6 +86,12 @@ public final class Proxy: Sendable {
                 imageLoop.value.add(configuration.sessionOptions) { result in
                     done.resume(with: result.map { _ in () })
                 }
+            }
+        }
+        await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
+            loop.execute {
+                guard let machines = imageLoop.value.machines else { return done.resume() }
+                machines.restore { done.resume() }
             }
         }
         let listener = try await listen(configuration, imageLoop, on: loop)
@@ -207,7 +213,7 @@ public final class Proxy: Sendable {
                         }
                         try channel.closeOnExec()
                         let server = imageLoop.value.server
-                        try server.admit(channel.remoteAddress)
+                        try server.admit(channel.remoteAddress, at: channel.localAddress)
                         let handler = RPCHandler(server: server, allocator: channel.allocator)
                         try handler.receiver.install(in: channel)
                         try channel.pipeline.syncOperations.addHandler(handler)

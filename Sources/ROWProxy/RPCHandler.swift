@@ -26,6 +26,14 @@ final class RPCHandler: ChannelInboundHandler {
 
     /// Who the client is.
     private(set) var client = ClientAddress(nil)
+    /// Since when it is connected.
+    let opened = NIODeadline.now()
+    /// Whether it is a program on this machine.
+    private(set) var isOfThisMachine = false
+    /// Whether only root of the client may have its port.
+    private(set) var hasPrivilegedPort = false
+    /// The machine that the client is, once that has been looked at.
+    var machine: Machine?
     /// Nothing that is written gets anywhere any more.
     private(set) var isClosed = false
     private let server: RPCServer
@@ -50,6 +58,8 @@ final class RPCHandler: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         client = ClientAddress(context.remoteAddress)
+        isOfThisMachine = client == ClientAddress(context.localAddress)
+        hasPrivilegedPort = (context.remoteAddress?.port).map { $0 < 1024 } ?? false
         server.opened(self)
     }
 

@@ -11,17 +11,21 @@ final class RPCServer {
     private let admission: Admission
     private let onEvent: (String) -> Void
     private var connections: [ObjectIdentifier: RPCHandler] = [:]
+    /// How many connections one client may have.
+    private let connectionsOfOneMaximum: Int
 
     /// Each may hold some megabytes.
     private static let connectionsMaximum = 1024
 
     init(
         nfs: NFSService, mount: MountService, admission: Admission,
+        connectionsOfOneMaximum: Int = connectionsMaximum,
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
         self.mount = mount
         self.admission = admission
+        self.connectionsOfOneMaximum = connectionsOfOneMaximum
         self.onEvent = onEvent
     }
 
@@ -32,7 +36,8 @@ final class RPCServer {
     }
 
     /// Whether a connection from this address is taken.
-    func admit(_ address: SocketAddress?) throws(Refusal) {
+    /// - Parameter local: this end's.
+    func admit(_ address: SocketAddress?, at local: SocketAddress?) throws(Refusal) {
         let client = ClientAddress(address)
         guard admission.admits(client) else {
             onEvent("refused a connection from \(client): --allow does not name it")
@@ -40,6 +45,13 @@ final class RPCServer {
         }
         guard connections.count < Self.connectionsMaximum else {
             onEvent("refused a connection from \(client): there are \(connections.count) already")
+            throw .tooManyConnections
+        }
+        guard
+            connectionsOfOneMaximum >= Self.connectionsMaximum || client == ClientAddress(local)
+                || connections.values.count(where: { $0.client == client }) < connectionsOfOneMaximum
+        else {
+            onEvent("refused a connection from \(client): it has \(connectionsOfOneMaximum) already")
             throw .tooManyConnections
         }
     }

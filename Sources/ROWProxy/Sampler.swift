@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOPosix
 import ROWCore
@@ -70,6 +71,7 @@ final class Sampler {
         reading.toClientBytes = session.counters.bytesToClient
         reading.touchedBytes = session.history.touched.bytes
         reading.storedBytes = stored(session)
+        if reading.clientCalls > session.history.clientCalls { session.lastSeen = Date() }
         session.history.sample(reading)
     }
 

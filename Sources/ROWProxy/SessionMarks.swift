@@ -18,7 +18,7 @@ extension StateDirectory {
                 .notFound,
                 "the session \(session) is not served now, so there is nothing to mark; serve or "
                     + "mount it first")
-        case .status, .joined, .report:
+        case .status, .joined, .report, .machines:
             throw StateError(.io, "an answer to another question")
         }
     }

@@ -79,7 +79,7 @@ public struct SessionReport: Codable, Sendable, Equatable {
         case .done: report.state = "running"
         case .refused(let message): throw StateError(.io, message)
         case .notServed, nil: break
-        case .status, .joined, .report: throw StateError(.io, "an answer to another question")
+        case .status, .joined, .report, .machines: throw StateError(.io, "an answer to another question")
         }
         report.bytes.touched = files.touched.bytes
         report.bytes.isTouchedLeast = files.touched.isFull

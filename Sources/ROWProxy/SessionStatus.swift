@@ -24,6 +24,10 @@ public struct SessionStatus: Codable, Sendable {
     public var cache: Cache?
     /// The server that keeps the changed data; absent when that is in the state directory.
     public var shadow: Main?
+    /// The machine whose root it is; absent for other sessions.
+    public var machine: Machine?
+    /// When its clients were heard last, in seconds since 1970; absent when they were not since it is served.
+    public var lastSeen: Double?
     public var events: [Event]
 
     public struct Calls: Codable, Sendable {
@@ -146,6 +150,31 @@ public struct SessionStatus: Codable, Sendable {
         }
     }
 
+    /// A machine that boots here.
+    public struct Machine: Codable, Sendable {
+        /// Its network card's address; absent where that is not known.
+        public var mac: String?
+        /// Where it was seen last.
+        public var address: String
+        public var hostname: String?
+        /// `dhcp`, `loading`, `mounted` or `running`.
+        public var stage: String
+        /// Seconds since 1970.
+        public var lastSeen: Double
+
+        enum CodingKeys: String, CodingKey {
+            case mac, address, hostname, stage
+            case lastSeen = "last_seen"
+        }
+
+        init(address: String, hostname: String?, stage: String, lastSeen: Double) {
+            self.address = address
+            self.hostname = hostname
+            self.stage = stage
+            self.lastSeen = lastSeen
+        }
+    }
+
     public struct Event: Codable, Sendable {
         /// Seconds since 1970.
         public var time: Double
@@ -154,7 +183,8 @@ public struct SessionStatus: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
-            main, cache, shadow, events
+            main, cache, shadow, machine, events
+        case lastSeen = "last_seen"
         case uptimeSeconds = "uptime_seconds"
     }
 }

@@ -7,6 +7,10 @@ final class ServedSession {
     let options: Proxy.SessionOptions
     /// The server that keeps its sparse files; nil for its own directory.
     let shadow: RemoteShadow?
+    /// The machine whose root it is, if it is one's.
+    var machine: Machine?
+    /// When its clients were heard last, to the second.
+    var lastSeen: Date?
     /// Writes down what its clients touch of the image.
     var recorder: ProfileRecorder?
     /// What its clients asked for and moved.
@@ -51,7 +55,9 @@ final class SessionTable {
         let tag = session.state.handles.tag
         all.append(session)
         byTag[tag] = session
-        absent[tag] = nil
+        // One that had its name before is no more.
+        let name = session.state.name
+        absent = absent.filter { $0.value != name }
     }
 
     func remove(_ session: ServedSession) {
@@ -91,6 +97,12 @@ final class SessionTable {
 
     /// Whether the handles with this tag are of a session that may come, or come back.
     func isExpected(tag: UInt32) -> Bool { absent[tag] != nil }
+
+    /// Those that exist and are not served.
+    var expectedNames: [String] { Array(absent.values) }
+
+    /// It does not exist any more.
+    func forget(tag: UInt32) { absent[tag] = nil }
 
     /// Forgets those that do not exist any more: their handles are stale.
     func expectOnly(where exists: (_ name: String) -> Bool) {

@@ -54,7 +54,7 @@ extension StateDirectory {
         case .done: return
         case .refused(let message): throw StateError(.io, message)
         case .notServed, nil: try offline(directory)
-        case .status, .joined, .report:
+        case .status, .joined, .report, .machines:
             throw StateError(.io, "an answer to another question")
         }
     }

@@ -30,9 +30,11 @@ struct Remove: AsyncParsableCommand {
         let directory = try state.directory.existingSession(name)
         var what: String
         var shadow: StoredShadow?
+        var isReadable = false
         do {
             let stored = try StoredSession.read(directory)
             shadow = stored.shadow
+            isReadable = true
             what =
                 "session \(name) of \(stored.image): \(stored.files) changed files, "
                 + "\(stored.allocated) bytes stored"
@@ -60,6 +62,7 @@ struct Remove: AsyncParsableCommand {
                 return
             }
         }
+        if isReadable { try state.directory.letGo(name) }
         try await StoredSession.remove(directory) {
             if !leaveServerData { try await shadow?.remove() }
         }

@@ -16,7 +16,7 @@ struct Rowctl: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            MountVerb.self, Unmount.self, Serve.self, Export.self, List.self, StatSession.self,
+            MountVerb.self, Unmount.self, Serve.self, Export.self, NetbootVerb.self, List.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self,
             Check.self, Prefetch.self, Cache.self,

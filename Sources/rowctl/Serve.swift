@@ -3,7 +3,6 @@ import Foundation
 import Glibc
 import NFSClient
 import ROWProxy
-import Synchronization
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -107,15 +106,7 @@ private func serve(_ configuration: Proxy.Configuration) async throws {
     var next = events.makeAsyncIterator()
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
-    let isAsked = Mutex(false)
-    let signals = Signals([SIGTERM, SIGINT, SIGHUP]) {
-        let isSecond = isAsked.withLock { asked in
-            defer { asked = true }
-            return asked
-        }
-        if isSecond { _exit(EXIT_FAILURE) }
-        continuation.yield(.askedToEnd)
-    }
+    let signals = Signals.toEnd { continuation.yield(.askedToEnd) }
     defer { withExtendedLifetime(signals) {} }
     var configuration = configuration
     var serving: Proxy.Serving? = try await Proxy.serve(configuration)

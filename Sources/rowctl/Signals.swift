@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Synchronization
 
 /// Signals as events. From when it is made, they no longer end the process by themselves. A SIGHUP that
 /// whoever started this had it ignore (nohup) stays ignored.
@@ -16,6 +17,21 @@ struct Signals {
             source.setEventHandler(handler: handler)
             source.resume()
             return source
+        }
+    }
+}
+
+extension Signals {
+    /// What asks a server to end. The second time is not waited for.
+    static func toEnd(_ handler: @escaping @Sendable () -> Void) -> Signals {
+        let isAsked = Mutex(false)
+        return Signals([SIGTERM, SIGINT, SIGHUP]) {
+            let isSecond = isAsked.withLock { asked in
+                defer { asked = true }
+                return asked
+            }
+            if isSecond { _exit(EXIT_FAILURE) }
+            handler()
         }
     }
 }

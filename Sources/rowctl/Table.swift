@@ -12,7 +12,9 @@ struct Table {
         rows = [columns.map(\.heading)]
     }
 
-    mutating func add(_ cells: String...) {
+    mutating func add(_ cells: String...) { add(cells) }
+
+    mutating func add(_ cells: [String]) {
         precondition(cells.count == alignments.count)
         rows.append(cells)
     }

@@ -97,6 +97,33 @@ import Testing
         try await main.stop()
     }
 
+    @Test func whatNobodyComesToIsFetchedForSoLongOnly() async throws {
+        let main = try await SimulatedNFSServer.start(
+            .directory((0..<200).map { ("file\($0)", .file([UInt8](repeating: 7, count: 65_536))) }))
+        let served = try await patient(main)
+        _ = try await served.client.readdirplus(
+            served.root, cookie: 0, dircount: 65_536, maxcount: 65_536
+        ).success
+        for file in 0..<12 {
+            let handle = try await served.handle("file\(file)")
+            _ = try await served.client.read(handle, offset: 0, count: 100).result.success
+        }
+        // One MiB is 16 files, and those that were read are worth some more.
+        try await poll(for: "files that come ahead", within: .seconds(20)) {
+            main.calls(.read) >= 12 + 16 ? () : nil
+        }
+        // Reading what is here makes nothing more come: by then what was begun before would have.
+        for file in 0..<12 {
+            let handle = try await served.handle("file\(file)")
+            _ = try await served.client.read(handle, offset: 0, count: 65_536).result.success
+        }
+        let missed = try await served.handle("file199")
+        _ = try await served.client.read(missed, offset: 0, count: 100).result.success
+        #expect(main.calls(.read) <= 12 + 20 + 1)
+        try await served.stop()
+        try await main.stop()
+    }
+
     @Test func aProfileIsFetchedWithoutAClient() async throws {
         let main = try await SimulatedNFSServer.start(Self.tree)
         let folder = try TemporaryDirectory("rowfs-proxy")

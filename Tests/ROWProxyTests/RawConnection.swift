@@ -19,10 +19,12 @@ final class RawConnection: Sendable {
     private let channel: any Channel
     private let state: Collector
 
-    /// - Parameter address: a local address to connect from.
-    /// - Parameter isReading: whether replies are taken from the socket.
+    /// - Parameters:
+    ///   - address: a local address to connect from.
+    ///   - localPort: the port there; 0: any free one.
+    ///   - isReading: whether replies are taken from the socket.
     static func connect(
-        port: Int, from address: String? = nil, isReading: Bool = true
+        port: Int, from address: String? = nil, localPort: Int = 0, isReading: Bool = true
     ) async throws -> RawConnection {
         let collector = Collector()
         var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -34,7 +36,7 @@ final class RawConnection: Sendable {
                 }
             }
         if let address {
-            bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: address, port: 0))
+            bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: address, port: localPort))
         }
         return RawConnection(
             try await bootstrap.connect(host: "127.0.0.1", port: port).get(), collector)

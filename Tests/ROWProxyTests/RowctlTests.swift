@@ -159,7 +159,7 @@ import Testing
             ["help", "umount"], ["help", "export"], ["help", "ls"], ["help", "stat-session"],
             ["help", "diff"], ["help", "rm"], ["help", "fsck"], ["help", "snapshot"],
             ["help", "snapshots"], ["help", "rollback"], ["help", "clone"], ["help", "commit"],
-            ["help", "report"], ["help", "mark"],
+            ["help", "report"], ["help", "mark"], ["help", "netboot"],
         ] {
             let result = try await Tool.result(
                 of: ProjectPaths.builtProgram("rowctl"), arguments)

@@ -101,8 +101,18 @@ final class Served: Sendable {
         try await Self.client(of: proxy, path)
     }
 
-    func raw(from address: String? = nil, isReading: Bool = true) async throws -> RawConnection {
-        try await RawConnection.connect(port: port, from: address, isReading: isReading)
+    /// - Parameter isPrivileged: from a port that only root may have.
+    func raw(
+        from address: String? = nil, isPrivileged: Bool = false, isReading: Bool = true
+    ) async throws -> RawConnection {
+        guard isPrivileged else {
+            return try await RawConnection.connect(port: port, from: address, isReading: isReading)
+        }
+        return try await poll(for: "free privileged port", within: .seconds(20)) {
+            try? await RawConnection.connect(
+                port: port, from: address, localPort: .random(in: 600..<1024),
+                isReading: isReading)
+        }
     }
 
     func stop() async throws {

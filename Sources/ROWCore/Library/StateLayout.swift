@@ -26,6 +26,13 @@ public struct StateLayout: Sendable, Hashable {
         path.appending("sessions").appending(name)
     }
 
+    /// The directories of the images that were used here.
+    public func imageDirectories() -> [FilePath] {
+        let images = path.appending("images")
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: images.string)) ?? []
+        return names.sorted().map { images.appending($0) }
+    }
+
     /// Names of the sessions that exist, sorted.
     public func sessionNames() -> [String] {
         let files = FileManager.default
