@@ -156,7 +156,8 @@ def bounds(results):
 
 def circumstances(results):
     run = results["about"]["run"]
-    return (f"rowctl {run['commit']}, {run['processor']}, {run['cores']} cores, emulator's accelerator "
+    return (f"rowctl built at {run['built']} (commit {run['commit']} or so), {run['processor']}, "
+            f"{run['cores']} cores, emulator's accelerator "
             f"{run['accelerator']}, {run['rate_kbit'] / 1000:.0f} Mbit/s in each direction where there is a delay.\n")
 
 
