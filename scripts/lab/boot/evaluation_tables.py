@@ -86,14 +86,14 @@ def phases(results):
     for name in ("boot", "run", "reboot"):
         if not (phase := results.get("phases", {}).get(name)):
             continue
-        used, seconds = phase["sum"], (phase["endMS"] - phase["startMS"]) / 1000
+        used, seconds = phase["sum"], (phase["end_ms"] - phase["start_ms"]) / 1000
         rows.append([
-            name, f"{seconds:.0f}", f"{used['cpuMicroseconds'] / 1e6:.2f}",
-            f"{used['cpuMicroseconds'] / 1e4 / seconds:.1f} %", f"{used['memoryBytes'] / MB:.0f}",
-            used["clientCalls"], used["mainCalls"], f"{used['fromMainBytes'] / MB:.1f}",
-            f"{used['toClientBytes'] / MB:.1f}", f"{used['fromClientBytes'] / MB:.1f}",
-            f"{used['diskReadBytes'] / MB:.1f}", f"{used['diskWrittenBytes'] / MB:.1f}",
-            f"{used['storedBytes'] / MB:.1f}"])
+            name, f"{seconds:.0f}", f"{used['cpu_microseconds'] / 1e6:.2f}",
+            f"{used['cpu_microseconds'] / 1e4 / seconds:.1f} %", f"{used['memory_bytes'] / MB:.0f}",
+            used["client_calls"], used["main_calls"], f"{used['from_main_bytes'] / MB:.1f}",
+            f"{used['to_client_bytes'] / MB:.1f}", f"{used['from_client_bytes'] / MB:.1f}",
+            f"{used['disk_read_bytes'] / MB:.1f}", f"{used['disk_written_bytes'] / MB:.1f}",
+            f"{used['stored_bytes'] / MB:.1f}"])
     return table(["phase", "seconds", "processor, s", "of one core", "memory, MB", "client's calls", "to main",
                   "from main, MB", "to client, MB", "from client, MB", "disk read, MB", "disk written, MB",
                   "stored, MB"], rows)
@@ -156,7 +156,8 @@ def bounds(results):
 
 def circumstances(results):
     run = results["about"]["run"]
-    return (f"rowctl {run['commit']}, {run['processor']}, {run['cores']} cores, emulator's accelerator "
+    return (f"rowctl built at {run['built']} (commit {run['commit']} or so), {run['processor']}, "
+            f"{run['cores']} cores, emulator's accelerator "
             f"{run['accelerator']}, {run['rate_kbit'] / 1000:.0f} Mbit/s in each direction where there is a delay.\n")
 
 
