@@ -8,9 +8,9 @@ struct IPv4Address: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// Reads four decimal numbers with dots between them, and nothing else.
     init?(_ text: String) {
-        var address = in_addr()
-        guard inet_pton(AF_INET, text, &address) == 1 else { return nil }
-        number = UInt32(bigEndian: address.s_addr)
+        var bytes: UInt32 = 0
+        guard inet_pton(AF_INET, text, &bytes) == 1 else { return nil }
+        number = UInt32(bigEndian: bytes)
     }
 
     /// The mask that keeps the first `prefixLength` bits, 0...32.

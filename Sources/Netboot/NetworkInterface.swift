@@ -50,22 +50,19 @@ public struct NetworkInterface: Sendable, Hashable {
 
     private static func version4(_ address: UnsafeMutablePointer<sockaddr>?) -> IPv4Address? {
         guard let address, address.pointee.sa_family == sa_family_t(AF_INET) else { return nil }
-        return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-            IPv4Address(number: UInt32(bigEndian: $0.pointee.sin_addr.s_addr))
-        }
+        // After the family and the port (struct sockaddr_in).
+        let bytes = UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+        return IPv4Address(number: UInt32(bigEndian: bytes))
     }
 
     private static func uniqueLocalPrefix(_ address: UnsafeMutablePointer<sockaddr>?) -> String? {
         guard let address, address.pointee.sa_family == sa_family_t(AF_INET6) else { return nil }
-        var number = address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-            $0.pointee.sin6_addr
-        }
-        let isUniqueLocal = withUnsafeMutableBytes(of: &number) { bytes in
-            for index in 8..<16 { bytes[index] = 0 }
-            return bytes[0] & 0xfe == 0xfc
-        }
+        // After the family, the port and the flow (struct sockaddr_in6). All but the first 64 bits are 0.
+        let bytes = UnsafeRawBufferPointer(start: UnsafeRawPointer(address) + 8, count: 8)
+        let number = Array(bytes) + [UInt8](repeating: 0, count: 8)
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        guard isUniqueLocal, inet_ntop(AF_INET6, &number, &text, socklen_t(text.count)) != nil
+        guard number[0] & 0xfe == 0xfc,
+            inet_ntop(AF_INET6, number, &text, socklen_t(text.count)) != nil
         else { return nil }
         return String(
             decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
