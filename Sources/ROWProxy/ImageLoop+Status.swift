@@ -5,6 +5,7 @@ import SystemPackage
 /// What is told of sessions.
 extension ImageLoop {
     func status(of session: ServedSession) -> SessionStatus {
+        session.look()
         let state = session.state
         let totals = state.totals()
         return SessionStatus(

@@ -240,6 +240,7 @@ final class MachineSessions {
     /// - Parameter then: hears why not.
     func letGo(_ session: ServedSession, then: @escaping (String?) -> Void) {
         guard let machine = session.machine else { return then(nil) }
+        session.look()
         if let seen = session.lastSeen, Date().timeIntervalSince(seen) < settings.silence {
             return then(
                 "\(machine.identity) (\(machine.address)) uses it: shut that machine down, and wait "

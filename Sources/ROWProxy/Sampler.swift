@@ -1,4 +1,3 @@
-import Foundation
 import NIOCore
 import NIOPosix
 import ROWCore
@@ -71,7 +70,7 @@ final class Sampler {
         reading.toClientBytes = session.counters.bytesToClient
         reading.touchedBytes = session.history.touched.bytes
         reading.storedBytes = stored(session)
-        if reading.clientCalls > session.history.clientCalls { session.lastSeen = Date() }
+        session.look()
         session.history.sample(reading)
     }
 

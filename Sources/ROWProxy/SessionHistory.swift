@@ -19,9 +19,6 @@ final class SessionHistory {
     /// Calls to main, of all sessions, when this one came.
     private let mainBefore: [String: Int]
 
-    /// Calls of clients that samples tell of.
-    var clientCalls: Int { last.clientCalls }
-
     /// Bytes that the shadow took up when that was added up, and when it is to be done again.
     var storedBytes = 0
     var storedDue = NIODeadline.now()

@@ -9,8 +9,9 @@ final class ServedSession {
     let shadow: RemoteShadow?
     /// The machine whose root it is, if it is one's.
     var machine: Machine?
-    /// When its clients were heard last, to the second.
-    var lastSeen: Date?
+    /// When its clients were heard last, as far as it was looked at, and their calls until then.
+    private(set) var lastSeen: Date?
+    private var callsSeen = 0
     /// Writes down what its clients touch of the image.
     var recorder: ProfileRecorder?
     /// What its clients asked for and moved.
@@ -31,6 +32,13 @@ final class ServedSession {
         state.onEvent = { [events] in events.add($0) }
         shadow?.tag = state.handles.tag
         shadow?.onEvent = { [events] in events.add($0) }
+    }
+
+    /// Looks whether its clients were heard; once a second, and whenever somebody wants to know.
+    func look() {
+        let calls = counters.client.reduce(0, +)
+        if calls > callsSeen { lastSeen = Date() }
+        callsSeen = calls
     }
 
     /// Lets go of database and connection.

@@ -10,7 +10,14 @@ final class Happening: Sendable {
 
     init() { (stream, continuation) = AsyncStream.makeStream() }
 
-    func happens() { continuation.finish() }
+    private let happened = Mutex(false)
+
+    var hasHappened: Bool { happened.withLock { $0 } }
+
+    func happens() {
+        happened.withLock { $0 = true }
+        continuation.finish()
+    }
 
     func wait() async { for await _ in stream {} }
 }
@@ -29,6 +36,7 @@ struct TestFiles: BootFiles {
 
     func open(_ path: String, for address: String) async throws -> (any BootFile)? {
         if isFailing { throw Failure() }
+        files[path]?.opened.happens()
         return files[path]
     }
 }
@@ -38,6 +46,7 @@ final class TestFile: BootFile {
     struct Failure: Error {}
 
     let size: UInt64
+    let opened = Happening()
     let closed = Happening()
     /// When it is asked for what it never gives.
     let stuck = Happening()

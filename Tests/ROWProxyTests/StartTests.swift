@@ -121,7 +121,7 @@ import Testing
             #expect(
                 Set(top.keys) == [
                     "session", "image", "state", "durability", "uptime_seconds", "calls", "bytes",
-                    "changed", "largest", "handles", "syncs", "main", "events",
+                    "changed", "largest", "handles", "syncs", "main", "events", "last_seen",
                 ])
             #expect(top["state"] as? String == (isRunning ? "running" : "stopped"))
             func keys(_ name: String) -> Set<String> {
