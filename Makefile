@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build test test-boot test-long test-crash test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -46,6 +46,10 @@ test-crash: guest
 test-boot: setup
 	$(SWIFT) build --build-tests -j $(JOBS)
 	$(SWIFT) test --skip-build --filter SystemdBootTests
+
+# What the README has users build; tests run the debug build.
+release: setup
+	$(SWIFT) build -c release --product rowctl -j $(JOBS)
 
 lint:
 	scripts/lint

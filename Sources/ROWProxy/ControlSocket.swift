@@ -236,8 +236,7 @@ private final class ControlHandler: ChannelInboundHandler {
             imageLoop.sampler.mark(session, text)
             imageLoop.sampler.finish(session) { self.answer(.done, on: channel) }
         case .letGo(let name):
-            guard let session = imageLoop.sessions[name], let machines = imageLoop.machines,
-                session.machine != nil
+            guard let session = imageLoop.sessions[name], let machines = imageLoop.machines
             else {
                 answer(.notServed, on: channel)
                 return

@@ -88,11 +88,10 @@ final class Machine {
     private static let fileName = "machine.json"
 
     /// - Parameter image: the name under which machines mount the image.
-    func write(to directory: FilePath, image: String) {
+    func write(to directory: FilePath, image: String) throws {
         let stored = Stored(
             image: image, identity: identity, address: address, hostname: hostname)
-        guard let data = try? JSONEncoder().encode(stored) else { return }
-        try? data.write(
+        try JSONEncoder().encode(stored).write(
             to: URL(filePath: directory.appending(Self.fileName).string), options: .atomic)
     }
 

@@ -69,10 +69,6 @@ final class MachineSessions {
 
     private var events: EventLog { imageLoop.events }
 
-    private func directory(_ machine: Machine) -> FilePath {
-        imageLoop.configuration.state.session(machine.session)
-    }
-
     // MARK: Who is it
 
     func identity(of client: ClientAddress) -> MachineIdentity {
@@ -83,7 +79,10 @@ final class MachineSessions {
 
     /// The machine that a client is, as far as it is known.
     private func machine(of client: ClientAddress) -> Machine? {
-        let identity = identity(of: client)
+        machine(identity(of: client), at: client)
+    }
+
+    private func machine(_ identity: MachineIdentity, at client: ClientAddress) -> Machine? {
         if let known = machines[identity] { return known }
         // The kernel may have forgotten whose card that is.
         guard case .address = identity else { return nil }
@@ -145,14 +144,7 @@ final class MachineSessions {
     func mount(
         _ connection: RPCHandler, then: @escaping (Result<ServedSession, any Error>) -> Void
     ) {
-        let client = connection.client
-        let machine: Machine
-        if let known = self.machine(of: client) {
-            machine = known
-        } else {
-            machine = newMachine(identity(of: client), client.description, .mounted)
-        }
-        settle(machine, at: client.description)
+        let machine = machine(at: connection.client, ifNew: .mounted)
         let served = imageLoop.sessions[machine.session]
         // A program of its users cannot have a port like that.
         let begins =
@@ -182,9 +174,21 @@ final class MachineSessions {
         serve(machine) { result in
             if case .success(let session) = result {
                 machine.hasMounted(changes: session.counters.changes)
-                machine.write(to: self.directory(machine), image: self.settings.name)
+                self.write(machine)
             }
             then(result)
+        }
+    }
+
+    /// Has the session's directory say whose it is.
+    private func write(_ machine: Machine) {
+        do {
+            try machine.write(
+                to: imageLoop.configuration.state.session(machine.session), image: settings.name)
+        } catch {
+            events.add(
+                "\(machine.session) cannot be marked as the session of \(machine.identity) (\(error)): after "
+                    + "a restart of the proxy it waits until the machine mounts again")
         }
     }
 
@@ -254,11 +258,24 @@ final class MachineSessions {
 
     // MARK: What is seen of machines before they mount
 
+    /// The machine that a client is, where it is now.
+    private func machine(at client: ClientAddress, ifNew stage: Machine.Stage) -> Machine {
+        let identity = identity(of: client)
+        let machine =
+            machine(identity, at: client) ?? newMachine(identity, client.description, stage)
+        settle(machine, at: client.description)
+        return machine
+    }
+
     private func newMachine(
         _ identity: MachineIdentity, _ address: String, _ stage: Machine.Stage
     ) -> Machine {
         if machines.count >= Self.machinesMaximum {
-            machines = machines.filter { imageLoop.sessions[$0.value.session] != nil }
+            machines = machines.filter { _, machine in
+                let name = machine.session
+                return imageLoop.sessions[name] != nil || waiting[name] != nil
+                    || discarding[name] != nil
+            }
         }
         let machine = Machine(
             identity, session: "\(settings.name)-\(identity.name)", address: address, stage: stage)
@@ -283,11 +300,7 @@ final class MachineSessions {
     /// - Parameter isFirst: what its firmware asks for first.
     func loads(at address: String, isFirst: Bool) {
         guard let address = IPAddress(address) else { return }
-        let client = ClientAddress(address)
-        let machine =
-            machine(of: client)
-            ?? newMachine(identity(of: client), address.description, .loading)
-        settle(machine, at: address.description)
+        let machine = machine(at: ClientAddress(address), ifNew: .loading)
         if isFirst { machine.startsBooting() }
     }
 
