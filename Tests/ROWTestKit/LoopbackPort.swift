@@ -1,14 +1,19 @@
 import Glibc
+import Synchronization
 
 /// TCP ports of 127.0.0.1.
 public enum LoopbackPort {
-    /// A port on which nobody listens, below the range that outgoing connections use.
+    /// A port on which nobody listens, below the range that outgoing connections use. No two callers of a
+    /// run get the same: one that wants nobody to listen there would find the other's server.
     public static func free() -> Int {
         while true {
             let port = Int.random(in: 20000..<32000)
-            if !isOpen(port) { return port }
+            let isNew = given.withLock { $0.insert(port).inserted }
+            if isNew, !isOpen(port) { return port }
         }
     }
+
+    private static let given = Mutex<Set<Int>>([])
 
     /// Whether something accepts connections on the port.
     public static func isOpen(_ port: Int) -> Bool {
