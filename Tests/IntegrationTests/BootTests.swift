@@ -8,7 +8,7 @@ private func run(_ script: String, _ arguments: String...) async throws -> Strin
     let words =
         ["--netboot", "--rowctl", try ProjectPaths.builtProgram("rowctl")] + arguments
     let result = try await Tool.result(
-        of: ProjectPaths.labScript("boot/\(script)"), words)
+        of: ProjectPaths.labScript("boot/\(script)"), words, within: .seconds(900))
     print(result.output)
     #expect(result.status == .exited(0), "\(result.errors)")
     return result.output
