@@ -23,6 +23,9 @@ final class BlockCache {
     /// What waits to be written, and whose turn it is to be given up.
     var filling = Filling()
     var eviction = Eviction()
+    /// Bytes that the checksum says are those that were written must be compared with the manifest, too,
+    /// before they count as checked: see ``confirm(_:_:)``.
+    private(set) var needsConfirmation = false
     /// What was there at the start is in the index.
     private(set) var isScanned = false
     private var scanWaiters: [() -> Void] = []
@@ -313,7 +316,7 @@ final class BlockCache {
         ) { (read: (buffer: ByteBuffer, outcome: CacheFile.BlockRead?)) in
             guard entry.file === file else { return then(nil) }
             if read.outcome == .bytes {
-                entry.blocks.checked(block..<block + 1)
+                if !self.needsConfirmation { entry.blocks.checked(block..<block + 1) }
                 self.use(entry, block..<block + 1)
                 return then(read.buffer)
             }
@@ -325,6 +328,23 @@ final class BlockCache {
             case .absent, .bytes: break
             }
             then(nil)
+        }
+    }
+
+    /// What is kept may be anything: from now on each block must be confirmed.
+    func doubtAll() {
+        needsConfirmation = true
+        for entry in entries.values { entry.blocks = CachedBlocks() }
+    }
+
+    /// What was read of a block is what the image has there, or is not.
+    func confirm(_ layout: CacheLayout, _ block: UInt64, isRight: Bool) {
+        let entry = entry(layout)
+        if isRight {
+            entry.blocks.checked(block..<block + 1)
+        } else {
+            entry.blocks.remove(block)
+            damaged(layout.id, "is not what the manifest says in block \(block)")
         }
     }
 

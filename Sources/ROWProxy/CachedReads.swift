@@ -10,6 +10,8 @@ final class CachedReads {
     typealias Completion = (Result<ByteBuffer, MainSource.ReadFailure>) -> Void
 
     let cache: BlockCache
+    /// Knows what the blocks should be, if anybody does.
+    weak var manifest: ImageManifest?
     private let remote: RemoteImage
     private let counters: Counters
     private var flights = BlockFlights()
@@ -159,18 +161,59 @@ final class CachedReads {
     private func readFromDisk(_ layout: CacheLayout, _ block: UInt64) {
         cache.read(layout, block) { data in
             guard let data else { return self.fetch(layout, [block]) }
-            let key = BlockFlights.Key(id: layout.id, block: block)
-            let piece = BlockFlights.Piece(
-                range: layout.bytes(of: block), data: data, isFromCache: true)
-            for waiter in self.flights.land(key, .success(piece), isKept: false) {
-                waiter(.success(piece))
+            guard self.cache.needsConfirmation, let manifest = self.manifest else {
+                return self.land(layout, block, .success(data), isKept: false)
             }
+            manifest.verify(layout.id, layout.bytes(of: block), data) { verdict in
+                switch verdict {
+                case .right:
+                    self.cache.confirm(layout, block, isRight: true)
+                    self.land(layout, block, .success(data), isKept: false)
+                case .wrong:
+                    self.cache.confirm(layout, block, isRight: false)
+                    self.fetch(layout, [block])
+                case .unavailable:
+                    let failure = MainSource.ReadFailure(status: .jukebox)
+                    self.land(layout, block, .failure(failure), isKept: false)
+                }
+            }
+        }
+    }
+
+    /// A block was had on this machine, or cannot be had.
+    /// - Parameter isKept: whether it is on its way to the disk, under its own name.
+    private func land(
+        _ layout: CacheLayout, _ block: UInt64, _ data: Result<ByteBuffer, MainSource.ReadFailure>,
+        isKept: Bool
+    ) {
+        let key = BlockFlights.Key(id: layout.id, block: block)
+        let range = layout.bytes(of: block)
+        let piece = data.map {
+            BlockFlights.Piece(range: range, data: $0, isFromCache: true)
+        }
+        let waiters = flights.land(key, piece, isKept: isKept)
+        if isKept, case .success(let piece) = piece {
+            keep(layout, block..<block + 1, piece, [key])
+        }
+        for waiter in waiters { waiter(piece) }
+    }
+
+    /// Gets blocks from elsewhere on this machine, or from main.
+    /// - Parameter blocks: in order.
+    private func fetch(_ layout: CacheLayout, _ blocks: [UInt64]) {
+        guard let manifest, !blocks.isEmpty else { return fetchFromMain(layout, blocks) }
+        manifest.findCopies(of: layout, blocks) { found in
+            for (block, data) in found {
+                self.land(layout, block, .success(data), isKept: true)
+            }
+            let found = Set(found.map(\.block))
+            self.fetchFromMain(layout, blocks.filter { !found.contains($0) })
         }
     }
 
     /// READs blocks from main, those that adjoin together.
     /// - Parameter blocks: in order.
-    private func fetch(_ layout: CacheLayout, _ blocks: [UInt64]) {
+    private func fetchFromMain(_ layout: CacheLayout, _ blocks: [UInt64]) {
         let runMaximum = max(1, UInt64(remote.readBytesMaximum) / CacheLayout.blockBytes)
         var rest = blocks[...]
         while let first = rest.first {
@@ -200,6 +243,7 @@ final class CachedReads {
         _ keys: [BlockFlights.Key]
     ) {
         let forget = { (isKept: Bool) in
+            if isKept { self.manifest?.kept(layout, run) }
             for waiter in keys.flatMap({ self.flights.forget($0) }) { waiter(isKept) }
         }
         // Main may have sent more than it was asked for.

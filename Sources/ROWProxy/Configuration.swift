@@ -1,7 +1,7 @@
 public import NFSClient
 public import NIOCore
 public import ONCRPC
-import ROWCore
+public import ROWCore
 public import SystemPackage
 
 extension Proxy {
@@ -115,6 +115,8 @@ extension Proxy {
         public var isPassing = false
         /// Sessions for machines that boot from the image; nil: none.
         public var machines: MachineSettings?
+        /// SHA-256 of the sums of the manifest that the image must have; nil: any, or none.
+        public var manifestRoot: ContentHash?
         var replicaTiming = ReplicaTiming()
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.

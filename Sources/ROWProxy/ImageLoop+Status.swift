@@ -23,11 +23,16 @@ extension ImageLoop {
                 shadowStored: Int(totals.allocated), cacheHit: counters.bytesFromCache),
             changed: SessionStatus.Changed(files: Int(totals.files), blocks: Int(totals.blocks)),
             handles: state.nodeCount, syncs: Syncs.done, main: mainStatus,
-            cache: main.cache?.status,
+            cache: main.cache?.status, manifest: manifestStatus,
             shadow: session.shadow?.status,
             machine: machines?.status(of: session),
             lastSeen: session.lastSeen?.timeIntervalSince1970,
             events: (events.all + session.events.all).sorted { $0.time < $1.time })
+    }
+
+    private var manifestStatus: SessionStatus.Manifest? {
+        guard case .remote(let remote, _) = main.kind else { return nil }
+        return remote.manifest?.status
     }
 
     private var mainStatus: [SessionStatus.Main] {

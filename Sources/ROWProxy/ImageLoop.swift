@@ -86,6 +86,15 @@ final class ImageLoop {
                 reads = CachedReads(cache: cache, remote: remote, counters: counters)
                 remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
             }
+            if let reads {
+                let directory = state.image(source)
+                let manifest = ImageManifest(
+                    of: remote, reads: reads, directory: directory,
+                    expectedRoot: configuration.manifestRoot,
+                    copies: Self.copies(in: state, of: directory, loop: loop, events), pool: pool)
+                remote.manifest = manifest
+                reads.manifest = manifest
+            }
             kind = .remote(remote, reads: reads)
         }
         image.onEvent = { events.add($0) }
@@ -95,7 +104,8 @@ final class ImageLoop {
             lostPaths += learned.lostPaths
         }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
-        if case .remote = kind {
+        if case .remote(let remote, _) = kind {
+            remote.manifest?.start()
             main.namesAhead = try NamesAhead(image) { [unowned main] in main.fetch($0, then: $1) }
         }
         let nfs = NFSService(
@@ -129,6 +139,20 @@ final class ImageLoop {
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.flushInterval, delay: Self.flushInterval
         ) { _ in bound.value.flush() }
+    }
+
+    /// Where blocks of other images are on this machine. Without that all works, but for what is saved.
+    private static func copies(
+        in state: StateDirectory, of directory: FilePath, loop: any EventLoop, _ events: EventLog
+    ) -> ChunkCopies? {
+        do {
+            return ChunkCopies(
+                try ChunkIndex(state: state.layout),
+                image: directory.lastComponent?.string ?? "", loop: loop)
+        } catch {
+            events.add("blocks of other images cannot be found: \(error)")
+            return nil
+        }
     }
 
     /// How much of the image may be kept; nil where nothing can be.
@@ -461,7 +485,13 @@ final class ImageLoop {
                 }
             }
         }
-        if case .remote(let remote, _) = main.kind { remote.close(then: finish) } else { finish() }
+        guard case .remote(let remote, _) = main.kind else { return finish() }
+        let closeRemote = { remote.close(then: finish) }
+        if let manifest = remote.manifest {
+            manifest.close(then: closeRemote)
+        } else {
+            closeRemote()
+        }
     }
 }
 

@@ -58,7 +58,14 @@ final class MainSource {
             counters.countMain(fetch.procedure)
             finish(fetch, directory.perform(fetch, in: image), replica: 0)
         case .remote(let remote, _):
-            remote.perform(fetch) { self.finish(fetch, $0, replica: $1) }
+            let askMain = {
+                remote.perform(fetch) { self.finish(fetch, $0, replica: $1) }
+            }
+            guard let manifest = remote.manifest else { return askMain() }
+            manifest.perform(fetch) { result in
+                guard let result else { return askMain() }
+                self.finish(fetch, result, replica: self.image.manifestReplica)
+            }
         }
     }
 

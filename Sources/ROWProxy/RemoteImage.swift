@@ -17,6 +17,10 @@ final class RemoteImage {
         _, _, then in then(nil)
     }
     let settings: ReplicaSettings
+    /// What the image must be, if it has a manifest.
+    var manifest: ImageManifest?
+    /// Whether bytes are compared with a manifest: servers need not agree about times then.
+    var hasManifest = false
     private(set) var replicas: [Replica] = []
     private var servers: ReplicaSet
     /// Who was asked first when somebody was.
@@ -56,7 +60,7 @@ final class RemoteImage {
     private static let depthMaximum = 4096
 
     /// Something that is asked, at one server after another until one has an answer.
-    private final class Errand {
+    final class Errand {
         let deadline: Deadline
         /// Asks a server; answers by itself, or tells why there is no answer.
         let ask: (Replica, @escaping (Replica.Failure) -> Void) -> Void
@@ -155,7 +159,14 @@ final class RemoteImage {
             Errand(by: deadline, giveUp: fail) { replica, fail in
                 replica.read(gathered.id, gathered.range, by: deadline) { result in
                     switch result {
-                    case .success(let data): gathered.finish(.success(data))
+                    case .success(let data):
+                        self.verify(gathered.id, gathered.range, data, from: replica) { failure in
+                            if let failure {
+                                fail(failure)
+                            } else {
+                                gathered.finish(.success(data))
+                            }
+                        }
                     case .failure(let failure): fail(failure)
                     }
                 }
@@ -167,7 +178,7 @@ final class RemoteImage {
         gatheredReads.limit(to: max(count, Int(CacheLayout.blockBytes)))
     }
 
-    private func run(_ errand: Errand) {
+    func run(_ errand: Errand) {
         guard !isClosed, NIODeadline.now() < errand.deadline.time else {
             return errand.giveUp(errand.status ?? .jukebox)
         }
@@ -369,6 +380,7 @@ final class RemoteImage {
     /// - Parameter then: told when nothing is under way any more.
     func close(then: @escaping () -> Void) {
         isClosed = true
+        manifest = nil
         probes?.cancel()
         parkedTimer?.task.cancel()
         changes?.close()

@@ -87,7 +87,7 @@ extension Replica {
         _ then: @escaping DataCompletion
     ) {
         // All of the range lies below the size that the image is known to have.
-        guard self.attributes(of: piece.id)?.isSameObject(as: attributes) ?? true, !range.isEmpty,
+        guard self.attributes(of: piece.id)?.isSame(as: attributes, owner) ?? true, !range.isEmpty,
             let data = reply.buffer.getSlice(
                 at: reply.buffer.readerIndex + range.lowerBound, length: range.count)
         else { return then(.failure(.differs(piece.id))) }

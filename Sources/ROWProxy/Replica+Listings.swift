@@ -196,7 +196,7 @@ extension Replica {
         let changed = entries.lazy.compactMap { name, entry -> NodeID? in
             guard let child = self.image.child(of: directory, named: name),
                 let known = self.image.attributes(of: child),
-                !known.isSameObject(as: entry.attributes)
+                !known.isSame(as: entry.attributes, self.owner)
             else { return nil }
             return child
         }.first

@@ -44,7 +44,7 @@ extension Replica {
             switch result {
             case .success(.ok(let ok)):
                 if let attributes = ok.attributes, let known = self.attributes(of: id),
-                    !known.isSameObject(as: attributes)
+                    !known.isSame(as: attributes, self.owner)
                 {
                     then(.failure(.differs(id)))
                 } else {
@@ -110,7 +110,7 @@ extension Replica {
     /// Takes in what a lookup found at a node's place.
     func identify(_ entry: MainEntry?, as id: NodeID) -> Result<NFS3.FileHandle, Failure> {
         guard let entry, let handle = entry.handle, let known = image.attributes(of: id),
-            known.isSameObject(as: entry.attributes)
+            known.isSame(as: entry.attributes, owner)
         else { return .failure(.differs(id)) }
         remember(handle, of: id)
         image.feedHandle(handle, of: id, replica: number)

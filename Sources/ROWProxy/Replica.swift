@@ -48,6 +48,8 @@ final class Replica {
     private var phase = ReplicaSet.State.disconnected
     /// Why it is refused.
     private(set) var difference: Difference?
+    /// Bytes for which it was refused.
+    private var disputed: (id: NodeID, range: Range<UInt64>)?
     /// Where it was found last, by which it is connected to without MOUNT.
     private var known: Known?
     private var connecting: Task<Void, Never>?
@@ -208,8 +210,34 @@ final class Replica {
 
     // MARK: Being checked
 
+    /// It is refused for what it has there, and as long as it has that.
+    func dispute(_ id: NodeID, _ range: Range<UInt64>) { disputed = (id, range) }
+
     private func check() {
         enter(.checking)
+        guard let disputed, let difference, let manifest = owner.manifest else {
+            return compare()
+        }
+        let life = life
+        let deadline = Deadline.after(ReplicaTiming.connectTimeout, isCheck: true)
+        read(disputed.id, disputed.range, by: deadline) { result in
+            guard life == self.life, !self.isClosed else { return }
+            guard case .success(let data) = result else {
+                if case .failure(.away) = result {
+                    return self.lost("it did not answer when it was checked")
+                }
+                return self.refuse(difference)
+            }
+            manifest.verify(disputed.id, disputed.range, data) { verdict in
+                guard life == self.life, !self.isClosed else { return }
+                guard case .right = verdict else { return self.refuse(difference) }
+                self.disputed = nil
+                self.compare()
+            }
+        }
+    }
+
+    private func compare() {
         let life = life
         ReplicaCheck(of: self, trusted: owner.ready(besides: self)).run { verdict in
             guard life == self.life, !self.isClosed else { return }

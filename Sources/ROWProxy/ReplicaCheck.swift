@@ -149,7 +149,8 @@ final class ReplicaCheck {
                 case .failure(.away): verdict = .away
                 case .failure: break
                 case .success(let there):
-                    if let how = entry.attributes?.difference(of: there?.attributes) {
+                    if let how = entry.attributes?.difference(
+                        of: there?.attributes, ignoringTimes: self.owner.hasManifest) {
                         verdict = .differs(Replica.Difference(id: nil, text: "\(path) \(how)"))
                     } else if let there {
                         self.addFile(path, entry, there)
@@ -226,10 +227,15 @@ final class ReplicaCheck {
 }
 
 extension NFS3.Attributes {
+    /// Whether a server's object can be this one of the image.
+    func isSame(as other: NFS3.Attributes, _ image: RemoteImage) -> Bool {
+        isSameObject(as: other, ignoringTimes: image.hasManifest)
+    }
+
     /// How another object differs from this one; nil when it may be the same.
-    func difference(of other: NFS3.Attributes?) -> String? {
+    func difference(of other: NFS3.Attributes?, ignoringTimes: Bool = false) -> String? {
         guard let other else { return "is missing there" }
-        if isSameObject(as: other) { return nil }
+        if isSameObject(as: other, ignoringTimes: ignoringTimes) { return nil }
         if type != other.type { return "is a \(other.type) there, not a \(type)" }
         if size != other.size { return "has \(other.size) bytes there, not \(size)" }
         return "was modified at another time there (\(other.mtime.text), not \(mtime.text))"

@@ -79,7 +79,8 @@ final class ReplicaWalk {
                 case .failure(.away): then(.away)
                 case .failure: then(.unknown)
                 case .success(let entry):
-                    if let how = known.difference(of: entry?.attributes) {
+                    if let how = known.difference(
+                        of: entry?.attributes, ignoringTimes: self.replica.owner.hasManifest) {
                         then(.differs(how))
                     } else if let entry {
                         _ = self.replica.identify(entry, as: id)

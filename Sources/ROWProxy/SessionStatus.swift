@@ -22,6 +22,8 @@ public struct SessionStatus: Codable, Sendable {
     public var main: [Main]
     /// Main's blocks that are kept on this machine, for all sessions of the image; absent without a cache.
     public var cache: Cache?
+    /// What the image is compared with; absent when it has none.
+    public var manifest: Manifest?
     /// The server that keeps the changed data; absent when that is in the state directory.
     public var shadow: Main?
     /// The machine whose root it is; absent for other sessions.
@@ -150,6 +152,47 @@ public struct SessionStatus: Codable, Sendable {
         }
     }
 
+    /// The manifest of the image.
+    public struct Manifest: Codable, Sendable {
+        /// SHA-256 of its sums, in hexadecimal: what it is known by.
+        public var root: String?
+        /// `looking`, `loading`, `loaded`, or `unusable` when it is damaged.
+        public var state: String
+        /// Pieces of 64 KiB that it has, and those at its beginning that are here.
+        public var pieces: Int?
+        public var piecesLoaded: Int?
+        /// Since the process started: blocks of main that were compared, those that were not right, and those that
+        /// were had from another image on this machine instead.
+        public var verified: Int
+        public var wrong: Int
+        public var copied: Int
+        public var copiedBytes: Int
+
+        struct Counts {
+            var verified = 0
+            var wrong = 0
+            var copied = 0
+            var copiedBytes = 0
+        }
+
+        init(root: String?, state: String, pieces: Int?, piecesLoaded: Int?, counts: Counts) {
+            self.root = root
+            self.state = state
+            self.pieces = pieces
+            self.piecesLoaded = piecesLoaded
+            verified = counts.verified
+            wrong = counts.wrong
+            copied = counts.copied
+            copiedBytes = counts.copiedBytes
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case root, state, pieces, verified, wrong, copied
+            case piecesLoaded = "pieces_loaded"
+            case copiedBytes = "copied_bytes"
+        }
+    }
+
     /// A machine that boots here.
     public struct Machine: Codable, Sendable {
         /// Its network card's address; absent where that is not known.
@@ -183,7 +226,7 @@ public struct SessionStatus: Codable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
-            main, cache, shadow, machine, events
+            main, cache, manifest, shadow, machine, events
         case lastSeen = "last_seen"
         case uptimeSeconds = "uptime_seconds"
     }

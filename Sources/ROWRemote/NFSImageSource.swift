@@ -84,7 +84,7 @@ public actor NFSImageSource: ImageSource {
             }
             // All of the range lies below the size that the image is known to have.
             guard data.readableBytes > 0,
-                ok.attributes.map(object.attributes.isSameObject(as:)) ?? true
+                ok.attributes.map({ object.attributes.isSameObject(as: $0) }) ?? true
             else { throw changedUnderUs(object) }
             bytes += data.readableBytesView.prefix(count)
         }

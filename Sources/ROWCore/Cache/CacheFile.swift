@@ -60,6 +60,27 @@ public final class CacheFile: @unchecked Sendable {
         return CacheFile(layout: layout, file: file, isNew: true)
     }
 
+    /// Reads a block of a file that may be in another process's hands, and changes nothing.
+    /// - Parameter memory: as long as the block.
+    /// - Returns: whether the block is there, as it was written.
+    static func peek(
+        _ path: FilePath, _ layout: CacheLayout, _ block: UInt64,
+        _ memory: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        do throws(Errno) {
+            let file = CacheFile(
+                layout: layout, file: try SparseFile(path: path, flags: O_RDONLY | O_CLOEXEC),
+                isNew: false)
+            guard try file.isWhole else { return false }
+            let expected = try file.entries(from: block, count: 1)[0]
+            try file.file.read(into: memory, at: layout.bytes(of: block).lowerBound)
+            return expected != 0
+                && layout.checksum(of: block, UnsafeRawBufferPointer(memory)) == expected
+        } catch {
+            return false
+        }
+    }
+
     /// Which of some blocks the table has an entry for.
     public struct TablePage: Sendable {
         /// The first of them divided by ``CachedBlocks/pageBlocks``.

@@ -17,15 +17,19 @@ public struct CacheLayout: Sendable, Hashable {
     public let id: NodeID
     /// Bytes of the image's file.
     public let size: UInt64
-    private let mtime: NFS3.Time
+    let mtime: NFS3.Time
 
     /// - Parameter attributes: main's, of a regular file.
     /// - Returns: nil for a file that is too long for one of this machine to hold all of it.
     public init?(id: NodeID, attributes: NFS3.Attributes) {
-        guard attributes.size <= UInt64(Int64.max) / 2 else { return nil }
+        self.init(id: id, size: attributes.size, mtime: attributes.mtime)
+    }
+
+    init?(id: NodeID, size: UInt64, mtime: NFS3.Time) {
+        guard size <= UInt64(Int64.max) / 2 else { return nil }
         self.id = id
-        size = attributes.size
-        mtime = attributes.mtime
+        self.size = size
+        self.mtime = mtime
     }
 
     public var blockCount: UInt64 { (size + Self.blockBytes - 1) / Self.blockBytes }

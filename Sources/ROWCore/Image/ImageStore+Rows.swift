@@ -12,6 +12,12 @@ extension ImageStore {
         case complete(NodeID)
         case target(NodeID, [UInt8])
         case pin(NodeID, Bool)
+        case meta(String, MetaValue)
+    }
+
+    enum MetaValue: Sendable {
+        case integer(Int64)
+        case blob([UInt8])
     }
 
     static func insert(_ row: Row, into db: GRDB.Database) throws {
@@ -55,6 +61,10 @@ extension ImageStore {
             try run("UPDATE node SET complete = 1 WHERE id = ?", [id.row])
         case .pin(let id, true): try run("INSERT OR IGNORE INTO pin (node) VALUES (?)", [id.row])
         case .pin(let id, false): try run("DELETE FROM pin WHERE node = ?", [id.row])
+        case .meta(let key, .integer(let value)):
+            try run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [key, value])
+        case .meta(let key, .blob(let bytes)):
+            try run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [key, Data(bytes)])
         case .target(let id, let text):
             try run("UPDATE node SET target = ? WHERE id = ?", [Data(text), id.row])
         }

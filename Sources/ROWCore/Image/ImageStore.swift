@@ -19,7 +19,11 @@ public final class ImageStore {
     /// The numbers of the servers that were named when it was opened, in that order.
     public let replicas: [Int]
     /// Whether it was ever opened with more than one.
-    public let hasSeveralReplicas: Bool
+    public private(set) var hasSeveralReplicas: Bool
+    /// The number under which a manifest tells of nodes.
+    public let manifestReplica: Int
+    /// The manifest that it has, as far as is known.
+    public internal(set) var manifest: AdoptedManifest?
     /// The tags of sessions that stand on this database since it was opened; they may come again.
     var adopted: Set<UInt32> = []
     /// What happened that an operator should know.
@@ -96,14 +100,18 @@ public final class ImageStore {
             epoch = opened.epoch
             generation = opened.generation
             nextID = opened.nextID
-            let (numbers, hasSeveral) = try queue.write { db in
+            let (numbers, manifestNumber) = try queue.write { db in
                 try served?.write(db)
                 let numbers = try servers.map { try Self.number(of: $0, db) }
-                let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
-                return (numbers, count > 1)
+                return (numbers, try Self.number(of: Self.manifestServer, db))
             }
             replicas = numbers
-            hasSeveralReplicas = hasSeveral
+            manifestReplica = manifestNumber
+            (hasSeveralReplicas, manifest) = try queue.read { db in
+                // All servers that it was ever opened with, and the manifest.
+                let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
+                return (count > 2, try Self.adoptedManifest(db))
+            }
             if !opened.knowsRoot {
                 guard let root else {
                     throw StateError(
@@ -185,6 +193,24 @@ public final class ImageStore {
         try db.execute(
             sql: "INSERT INTO replica (id, url) VALUES (?, ?)", arguments: [next, url])
         return next
+    }
+
+    /// Gives a server that is new a number. It blocks, for one transaction.
+    /// - Parameter url: its canonical name.
+    public func addServer(_ url: String) throws(StateError) -> Int {
+        do {
+            let (number, count) = try writer.runNow { db in
+                (
+                    try Self.number(of: url, db),
+                    try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
+                )
+            }
+            reader.invalidate()
+            hasSeveralReplicas = count > 2
+            return number
+        } catch {
+            throw StateError(.io, "the image database cannot take up \(url): \(error)")
+        }
     }
 
     /// Where a database begins to count: far from wherever any other did, so that a handle that
@@ -356,8 +382,12 @@ public final class ImageStore {
 extension NFS3.Attributes {
     /// Whether these can be the attributes of the same unchanged object of an image: a directory's
     /// identity is its type, any other object's is type, size and mtime.
-    public func isSameObject(as other: NFS3.Attributes) -> Bool {
+    /// - Parameter ignoringTimes: where bytes are compared, times say nothing.
+    public func isSameObject(
+        as other: NFS3.Attributes, ignoringTimes: Bool = false
+    ) -> Bool {
         guard type == other.type else { return false }
-        return type == .directory || (size == other.size && mtime == other.mtime)
+        return type == .directory
+            || (size == other.size && (ignoringTimes || mtime == other.mtime))
     }
 }
