@@ -235,6 +235,7 @@ final class TreeRecord {
         private let record: TreeRecord
         private let rows: SQLStatement
         private var nextNode = ManifestEntry.root + 1
+        private var isAtEnd = false
 
         fileprivate init(_ record: TreeRecord) throws(SQLFailure) {
             self.record = record
@@ -248,7 +249,11 @@ final class TreeRecord {
 
         /// The next name; nil after the last.
         func next() throws(SQLFailure) -> Entry? {
-            guard try rows.advance() else { return nil }
+            guard !isAtEnd, try rows.advance() else {
+                // One more step would begin again.
+                isAtEnd = true
+                return nil
+            }
             func word(_ column: Int32) -> UInt32 { UInt32(truncatingIfNeeded: rows.int(column)) }
             let type = NFS3.FileType(rawValue: word(2)) ?? .regular
             let (id, nlink) = try identity(type)
