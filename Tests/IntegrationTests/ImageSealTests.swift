@@ -42,7 +42,10 @@ extension Integration {
         private func seal(_ tree: String) async throws -> (Report, resident: Int) {
             let result = try await Tool.result(
                 of: "time",
-                ["-f", "%M", try ProjectPaths.builtProgram("rowctl"), "image", "seal", tree, "--json"],
+                [
+                    "-f", "%M", try ProjectPaths.builtProgram("rowctl"), "image", "seal", tree,
+                    "--json",
+                ],
                 within: .seconds(900))
             #expect(result.status == .exited(0), "\(result)")
             let decoder = JSONDecoder()

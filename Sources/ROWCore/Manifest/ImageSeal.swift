@@ -75,7 +75,7 @@ public enum ImageSeal {
         case .own:
             do {
                 return (try ManifestFiles(directory), nil)
-            } catch where error.code == .notFound {
+            } catch  where error.code == .notFound {
                 return (nil, nil)
             } catch {
                 return (nil, "all files were read: \(error)")

@@ -100,7 +100,7 @@ struct ManifestComparison {
             foundLinks[before.node] = now.node
             sealedLinks[now.node] = before.node
         } else {
-            tell(path, "is a link to another file")
+            tell(path, "is linked to other names")
         }
         return true
     }

@@ -66,7 +66,9 @@ public final class ManifestReader {
                 PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;
                 PRAGMA query_only = ON; BEGIN
                 """)
-            guard try Self.hasOurSchema(connection) else { throw Self.damaged("its tables are others") }
+            guard try Self.hasOurSchema(connection) else {
+                throw Self.damaged("its tables are others")
+            }
             (facts, tree) = try Self.readFacts(connection)
             selectNode = try SQLStatement(
                 connection, "SELECT \(Self.entryColumns) FROM node n WHERE n.id = ?")

@@ -77,7 +77,8 @@ final class TreeRoot: Sendable {
         case ENOENT, ENOTDIR, ELOOP, ESTALE: return changed(path)
         case ENAMETOOLONG:
             return StateError(
-                .io, "the path of \(name(path)) is too long for this system; move it up in the tree")
+                .io, "the path of \(name(path)) is too long for this system; move it up in the tree"
+            )
         default:
             return StateError(.io, "cannot read \(name(path)): \(Errno(rawValue: -code))")
         }

@@ -144,7 +144,9 @@ import Testing
         try #require(truncate(sparse.path.appending("sparse").string, count) == 0)
         let file = try SparseFile(path: sparse.path.appending("sparse"), create: false)
         for block in [3, 255, 256, 599] {
-            try [1, 2, 3].withUnsafeBytes { try file.write($0, at: UInt64(block * SealedTree.block)) }
+            try [1, 2, 3].withUnsafeBytes {
+                try file.write($0, at: UInt64(block * SealedTree.block))
+            }
         }
         try sparse.setTime(name)
         let report = try sparse.seal()

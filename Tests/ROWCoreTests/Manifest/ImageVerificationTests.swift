@@ -14,7 +14,8 @@ import Testing
         try tree.seal()
         try change(tree)
         for name in ["d/e", "d", "bare"] { try? tree.setTime(Array(name.utf8)) }
-        #expect(try tree.differences() == differences)
+        let found = try tree.differences()
+        #expect(found == differences)
     }
 
     private func name(_ text: String) -> [UInt8] { Array(text.utf8) }
@@ -45,7 +46,9 @@ import Testing
             try $0.file(name("d/e/more"), [1])
         }
         try expect(["/d/to: is missing"]) { try $0.remove(name("d/to")) }
-        try expect(["/: number of links was 4, is 3", "/bare: is missing, a directory with all below it"]) {
+        try expect([
+            "/: number of links was 4, is 3", "/bare: is missing, a directory with all below it",
+        ]) {
             try $0.remove(name("bare"), flags: AT_REMOVEDIR)
         }
         try expect(["/d/to: points elsewhere"]) { tree in
@@ -60,8 +63,9 @@ import Testing
 
     @Test func hardLinks() throws {
         try expect([
-            "/again: number of links was 3, is 1", "/d/linked: number of links was 3, is 2",
-            "/file: is a link to another file", "/file: number of links was 3, is 2",
+            "/again: number of links was 3, is 1", "/d/linked: is linked to other names",
+            "/d/linked: number of links was 3, is 2", "/file: is linked to other names",
+            "/file: number of links was 3, is 2",
         ]) { tree in
             try tree.remove(name("again"))
             try tree.file(name("again"), name("file!"))

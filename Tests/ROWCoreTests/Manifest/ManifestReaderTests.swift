@@ -56,7 +56,7 @@ private enum AbsentBytes {
             table.initialize(to: methods.pointee)
             table.pointee.xRead = { file, bytes, count, offset in
                 isAbsent.load(ordering: .relaxed)
-                    ? SQLITE_IOERR_READ : readOriginal(file, bytes, count, offset)
+                    ? SQLITE_IOERR : readOriginal(file, bytes, count, offset)
             }
             file.pointee.pMethods = UnsafePointer(table)
             return code

@@ -21,15 +21,16 @@ import Testing
         #expect(sums.rootHash == bytes.withUnsafeBytes { ContentHash(of: $0) })
     }
 
-    @Test(arguments: [
-        [], file("rowfs manifest 2\n"), file("something else\n\n"), file("rowfs manifest 1"),
-        file("rowfs manifest 1\n", "65536\n"), file("rowfs manifest 1\n", "131073\n"),
-        file("rowfs manifest 1\n", "\n"), file("rowfs manifest 1\n", "0\n", []),
-        file("rowfs manifest 1\n", "-5\n"), file("rowfs manifest 1\n", "+65537\n"),
-        file("rowfs manifest 1\n", "99999999999999999999999\n"),
-        file("rowfs manifest 1\n", "17179869185\n"), file("rowfs manifest 1\n", "65537"),
-        file().dropLast(), file() + [0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [], file("rowfs manifest 2\n"), file("something else\n\n"), file("rowfs manifest 1"),
+            file("rowfs manifest 1\n", "65536\n"), file("rowfs manifest 1\n", "131073\n"),
+            file("rowfs manifest 1\n", "\n"), file("rowfs manifest 1\n", "0\n", []),
+            file("rowfs manifest 1\n", "-5\n"), file("rowfs manifest 1\n", "+65537\n"),
+            file("rowfs manifest 1\n", "99999999999999999999999\n"),
+            file("rowfs manifest 1\n", "17179869185\n"), file("rowfs manifest 1\n", "65537"),
+            file().dropLast(), file() + [0],
+        ] as [[UInt8]])
     func whatIsNotWholeIsRefused(bytes: [UInt8]) {
         let error = #expect(throws: StateError.self) { try ManifestSums(bytes: bytes) }
         #expect(error?.code == .unreadable)

@@ -114,7 +114,9 @@ final class SealedTree {
         ("long", 257 * block + 5),
     ]
 
-    static func content(_ count: Int) -> [UInt8] { (0..<count).map { UInt8($0 % 251) } }
+    static func content(_ count: Int) -> [UInt8] { Array(longest[..<count]) }
+
+    private static let longest = (0..<257 * block + 5).map { UInt8($0 % 251) }
 
     @discardableResult
     func seal(
