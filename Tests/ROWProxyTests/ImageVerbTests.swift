@@ -55,6 +55,30 @@ import Testing
         #expect(differences.contains(["path": "d/file", "what": "is missing"]))
     }
 
+    @Test func aSealThatIsKilledLeavesTheManifestBefore() async throws {
+        _ = try await rowctl("image", "seal", tree)
+        let before = try await rowctl("image", "show", tree)
+        _ = try folder.file("tree/d/new", "more")
+        // It waits with all that it has written, before anything gets its name.
+        let seal = try ChildProcess(
+            try ProjectPaths.builtProgram("rowctl"), ["image", "seal", tree],
+            environment: ["ROWFS_SYNC_DELAY_MS": "60000"])
+        let sums = tree + "/.rowfs/manifest.sums.new"
+        _ = try await poll(for: "the new sums", within: .seconds(30)) {
+            FileManager.default.fileExists(atPath: sums) ? true : nil
+        }
+        try await seal.kill()
+        #expect(FileManager.default.fileExists(atPath: sums))
+        let after = try await rowctl("image", "show", tree)
+        #expect(after.output == before.output && after.status == .exited(0), "\(after)")
+        let again = try await rowctl("image", "seal", tree)
+        #expect(again.status == .exited(0), "\(again)")
+        let left = try FileManager.default.contentsOfDirectory(atPath: tree + "/.rowfs")
+        #expect(left.sorted() == ["manifest.sqlite", "manifest.sums"])
+        let verified = try await rowctl("image", "verify", tree)
+        #expect(verified.status == .exited(0), "\(verified)")
+    }
+
     @Test func whatCannotBeDoneIsToldInOneLine() async throws {
         for arguments in [
             ["seal", folder.path("none")], ["verify", tree], ["show", tree],

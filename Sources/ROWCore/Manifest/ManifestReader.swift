@@ -46,6 +46,8 @@ public final class ManifestReader {
     private static let entryColumns = "\(ManifestEntry.columns), n.parent, n.name"
     /// Longer than any row that a seal writes.
     private static let lengthMaximum: Int32 = 16 << 10
+    /// Many times what it takes to read our schema and the facts.
+    private static let openingStepMaximum: Int32 = 5000
 
     /// Opens a manifest; its file must not change as long as it is open.
     /// - Parameter vfs: the name of an SQLite virtual file system to read it by; nil for the system's files.
@@ -61,6 +63,7 @@ public final class ManifestReader {
         }
         do {
             connection.setLengthMaximum(Self.lengthMaximum)
+            connection.setStepMaximum(Self.openingStepMaximum)
             try connection.execute(
                 """
                 PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;
@@ -89,8 +92,11 @@ public final class ManifestReader {
                 connection, "SELECT n.target, n.size FROM node n WHERE n.id = ? AND n.type = 5")
             selectHashes = try SQLStatement(
                 connection, "SELECT hashes FROM chunks WHERE node = ? AND page = ?")
+            connection.setStepMaximum(nil)
         } catch let error as StateError {
             throw error
+        } catch let error as SQLFailure where error.code == SQLITE_INTERRUPT {
+            throw Self.damaged("it has more tables than a manifest")
         } catch let error as SQLFailure {
             throw Self.failed(error)
         } catch {

@@ -55,6 +55,12 @@ final class SQLConnection {
     func setLengthMaximum(_ bytes: Int32) {
         sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, bytes)
     }
+
+    /// Sets how many steps of SQLite's machine a statement may take, and reading the schema for the first:
+    /// more are a failure (SQLITE_INTERRUPT). Nil for any number.
+    func setStepMaximum(_ steps: Int32?) {
+        sqlite3_progress_handler(handle, steps ?? 0, steps == nil ? nil : { _ in 1 }, nil)
+    }
 }
 
 /// A prepared statement. Columns are read by position, in the order of the SELECT.

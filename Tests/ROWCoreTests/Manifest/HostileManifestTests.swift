@@ -106,6 +106,16 @@ import Testing
         #expect(error?.code == .unreadable)
     }
 
+    @Test func aSchemaWithoutEndIsNotReadToItsEnd() throws {
+        let tables = (0..<5000).map { "CREATE TABLE t\($0) (x)" }
+        let tree = try changed(by: ["BEGIN"] + tables + ["COMMIT"])
+        let error = #expect(throws: StateError.self) {
+            try ManifestReader(path: tree.manifest.string)
+        }
+        #expect(error?.code == .unreadable)
+        #expect(error?.message.contains("more tables") == true, "\(error!)")
+    }
+
     @Test func aManifestOfANewerFormatSaysSo() throws {
         let tree = try changed(by: ["UPDATE meta SET value = 2 WHERE key = 'format'"])
         let error = #expect(throws: StateError.self) {
