@@ -135,6 +135,8 @@ final class SealPlace {
     deinit {
         guard lock >= 0 else { return }
         removeTemporaries()
+        // Where there is no manifest nothing stays.
+        _ = Storage.removeDirectory(directory)
         // Before anybody else's: a child that is being started may have the descriptor, too.
         _ = clinux_funlock(lock)
         close(lock)

@@ -185,7 +185,10 @@ import Testing
             let report = try after.seal(from: .at(place))
             #expect(report.bytesRead == 3)
         }
-        #expect(throws: StateError.self) { try after.seal(from: .at("/nothing/there")) }
+        let unsealed = try SealedTree()
+        try unsealed.fill()
+        #expect(throws: StateError.self) { try unsealed.seal(from: .at("/nothing/there")) }
+        #expect(!Disk.exists(unsealed.manifest.removingLastComponent().string))
     }
 
     @Test(arguments: ["exact", "d"])
