@@ -109,7 +109,11 @@ let package = Package(
             dependencies: ["XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWTestKit"] + nio,
             swiftSettings: settings),
         .testTarget(
-            name: "ROWCoreTests", dependencies: ["ROWCore", "CLinux", "NFSProtocol", system],
+            name: "ROWCoreTests",
+            dependencies: [
+                "ROWCore", "CLinux", "NFSProtocol", system,
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "ROWRemoteTests",

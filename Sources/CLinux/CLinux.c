@@ -89,6 +89,14 @@ ssize_t clinux_copy_file_range(
     return transferred(copy_file_range(source, &from, target, &to, count, 0));
 }
 
+int64_t clinux_seek_data(int fd, int64_t offset) {
+    return transferred(lseek(fd, offset, SEEK_DATA));
+}
+
+int64_t clinux_seek_hole(int fd, int64_t offset) {
+    return transferred(lseek(fd, offset, SEEK_HOLE));
+}
+
 // MARK: Names
 
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {

@@ -20,7 +20,7 @@ struct Rowctl: AsyncParsableCommand {
             StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self,
-            Check.self, Prefetch.self, Cache.self,
+            Check.self, Prefetch.self, Cache.self, ImageVerb.self,
             Remove.self,
         ])
 }

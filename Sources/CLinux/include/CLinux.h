@@ -49,6 +49,12 @@ int clinux_preallocate(int fd, int64_t offset, int64_t count);
 ssize_t clinux_copy_file_range(
     int source, int64_t source_offset, int target, int64_t target_offset, size_t count);
 
+/// Where the first data at or after an offset is; -ENXIO when there is none up to the file's end (SEEK_DATA).
+int64_t clinux_seek_data(int fd, int64_t offset);
+
+/// Where the first hole at or after an offset is; a file ends with one (SEEK_HOLE).
+int64_t clinux_seek_hole(int fd, int64_t offset);
+
 #define CLINUX_SYNC_WAIT_BEFORE 1U
 #define CLINUX_SYNC_WRITE 2U
 #define CLINUX_SYNC_WAIT_AFTER 4U
