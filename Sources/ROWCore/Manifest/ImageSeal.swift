@@ -54,6 +54,7 @@ public enum ImageSeal {
         let start = ContinuousClock.now
         let root = try TreeRoot(directory)
         let place = try SealPlace(directory)
+        defer { withExtendedLifetime(place) {} }
         let (before, note) = try manifest(earlier, directory)
         let made = try ManifestMaking(root: root, earlier: before?.reader, place: place.files)
             .run(progress: progress)
@@ -117,23 +118,25 @@ final class SealPlace {
                 "cannot make \(directory): \(Errno(rawValue: -made)); seal the tree where it can be "
                     + "written to")
         }
-        lock = open(directory.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-        guard lock >= 0 else {
+        let fd = open(directory.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard fd >= 0 else {
             throw StateError(
                 .io,
                 "cannot use \(directory) for the manifest: \(Errno(rawValue: errno)); it must be a directory"
             )
         }
-        guard clinux_flock_exclusive_nonblocking(lock) == 0 else {
+        guard clinux_flock_exclusive_nonblocking(fd) == 0 else {
+            close(fd)
             throw StateError(.locked, "\(tree) is being sealed by another process; wait for it")
         }
+        // The last property: until here there is nothing of ours that `deinit` could remove.
+        lock = fd
         // Whoever may read the export may read the manifest.
         fchmod(lock, 0o755)
         removeTemporaries()
     }
 
     deinit {
-        guard lock >= 0 else { return }
         removeTemporaries()
         // Where there is no manifest nothing stays.
         _ = Storage.removeDirectory(directory)

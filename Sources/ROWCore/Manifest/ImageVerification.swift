@@ -18,6 +18,7 @@ public enum ImageVerification {
     ) throws(StateError) -> ManifestFiles {
         let manifest = try ManifestFiles(directory)
         let place = try TemporaryPlace(below: temporary)
+        defer { withExtendedLifetime(place) {} }
         let root = try TreeRoot(directory)
         _ = try ManifestMaking(root: root, earlier: nil, place: place.files)
             .run(progress: progress)

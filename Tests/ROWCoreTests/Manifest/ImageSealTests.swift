@@ -237,11 +237,13 @@ import Testing
         let tree = try SealedTree()
         try tree.fill()
         var codes: [StateError.Code] = []
-        try tree.seal { _ in
-            guard codes.isEmpty else { return }
+        try tree.seal { progress in
+            // Also when it has begun to write.
+            guard codes.isEmpty || (codes.count == 1 && progress.files > 0) else { return }
             do { try tree.seal() } catch { codes.append((error as? StateError)?.code ?? .io) }
         }
-        #expect(codes == [.locked])
+        #expect(codes == [.locked, .locked])
+        #expect(try tree.differences() == [])
     }
 
     @Test func mountPointsAndSymbolicLinksAreNotGoneThrough() throws {
