@@ -63,7 +63,7 @@ final class Served: Sendable {
         _ configuration: Proxy.Configuration, in folder: TemporaryDirectory
     ) async throws -> Served {
         let proxy = try await Proxy.start(configuration)
-        let client = try await client(of: proxy)
+        let client = try await client(of: proxy, configuration.session)
         return Served(folder, configuration, proxy, client)
     }
 
@@ -77,7 +77,7 @@ final class Served: Sendable {
         self.client = client
     }
 
-    private static func client(of proxy: Proxy, _ path: String = "s") async throws -> NFSClient {
+    private static func client(of proxy: Proxy, _ path: String) async throws -> NFSClient {
         try await client(port: proxy.port, path)
     }
 

@@ -38,29 +38,37 @@ public final class ChunkIndex {
         images = state.path.appending("images")
         try images.makeDirectory()
         let path = images.appending("chunks.sqlite")
-        do {
-            queue = try Self.open(path)
-        } catch {
-            guard error.code == .unreadable else { throw error }
+        if Self.isDamaged(path) {
             for suffix in ["", "-wal", "-shm"] { Storage.remove(FilePath(path.string + suffix)) }
-            queue = try Self.open(path)
         }
-    }
-
-    private static func open(_ path: FilePath) throws(StateError) -> DatabaseQueue {
-        let queue = try StateDatabase.open(
-            path: path.string, isDurable: false, migrator: migrator, advice: "remove it")
+        queue = try StateDatabase.open(
+            path: path.string, isDurable: false, migrator: Self.migrator, advice: "remove it")
         do {
             try queue.writeWithoutTransaction { db in
                 try db.execute(sql: "PRAGMA wal_autocheckpoint = 1000")
+            }
+            try queue.write { db in
                 try db.execute(
                     sql: "DELETE FROM chunk WHERE id <= (SELECT max(id) FROM chunk) - ?",
-                    arguments: [countMaximum])
+                    arguments: [Self.countMaximum])
             }
         } catch {
             throw StateError(.unreadable, "cannot use \(path): \(error)")
         }
-        return queue
+    }
+
+    /// Whether there is something that is no database, or not any more. One that another process keeps busy is
+    /// neither.
+    private static func isDamaged(_ path: FilePath) -> Bool {
+        do {
+            _ = try StateDatabase.openToRead(path.string).read { db in
+                try Int.fetchOne(db, sql: "SELECT max(id) FROM chunk")
+            }
+            return false
+        } catch {
+            let code = (error as? DatabaseError)?.resultCode
+            return code == .SQLITE_CORRUPT || code == .SQLITE_NOTADB
+        }
     }
 
     private static var migrator: DatabaseMigrator {
