@@ -121,6 +121,8 @@ class Call: @unchecked Sendable {
         var oversized = 0
     }
 
+    private static let answers = DispatchQueue(label: "answers")
+
     fileprivate let id: UInt64
     fileprivate let output: Output
     fileprivate let state = Mutex(State())
@@ -145,10 +147,13 @@ class Call: @unchecked Sendable {
             return state
         }
         guard let last else { return }
-        output.send(
-            Answer(
-                id: id, ok: ok, dropped: last.dropped, oversized: last.oversized,
-                nodes: node.goodNodes))
+        // Not here: callbacks come with the library's lock held, which counting its nodes takes.
+        Self.answers.async { [id, node, output] in
+            output.send(
+                Answer(
+                    id: id, ok: ok, dropped: last.dropped, oversized: last.oversized,
+                    nodes: node.goodNodes))
+        }
     }
 }
 
