@@ -111,7 +111,8 @@ extension Catalogue {
         if before != nil || offered != nil {
             guard before?.isRetired != true, offered?.isRetired != true else {
                 throw CatalogueError(
-                    .exists, "version \(request.version) was retired; publish under another version")
+                    .exists, "version \(request.version) was retired; publish under another version"
+                )
             }
             guard before.map({ $0.manifestRoot == request.manifestRoot }) ?? true,
                 offered.map({ $0.manifestRoot == request.manifestRoot }) ?? true

@@ -58,7 +58,8 @@ public struct ApplianceReference: Hashable, Sendable, CustomStringConvertible {
         guard let key = KeyFingerprint(String(names[1])) else {
             throw CatalogueError(
                 .invalid,
-                "the key '\(names[1].prefix(80))' of an appliance is not 32 characters of a-z and 2-7")
+                "the key '\(names[1].prefix(80))' of an appliance is not 32 characters of a-z and 2-7"
+            )
         }
         try self.init(
             Appliance(name: String(names[0]), key: key),

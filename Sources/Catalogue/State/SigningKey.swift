@@ -95,7 +95,7 @@ public struct SigningKey: Sendable {
     /// Reads a key, which is made when there is none.
     static func readOrMake(file path: String) throws(CatalogueError) -> SigningKey {
         if access(path, F_OK) != 0 {
-            do { return try make(file: path) } catch where error.code != .exists { throw error }
+            do { return try make(file: path) } catch  where error.code != .exists { throw error }
         }
         return try SigningKey(file: path)
     }

@@ -75,7 +75,8 @@ final class LocalStore: CatalogueStore {
                 try db.execute(
                     sql: "DELETE FROM value WHERE expires <= ?", arguments: [Int64(time(nil))])
                 try db.execute(
-                    sql: "INSERT OR IGNORE INTO value (key, hash, bytes, expires) VALUES (?, ?, ?, ?)",
+                    sql:
+                        "INSERT OR IGNORE INTO value (key, hash, bytes, expires) VALUES (?, ?, ?, ?)",
                     arguments: [
                         key.digest.databaseBlob, Array(SHA256.hash(data: bytes)).databaseBlob,
                         bytes.databaseBlob, expires,
@@ -83,7 +84,8 @@ final class LocalStore: CatalogueStore {
             }
         } catch {
             throw CatalogueError(
-                .notWritten, "cannot write the catalogue \(path): \(error); is the disk full, or the "
+                .notWritten,
+                "cannot write the catalogue \(path): \(error); is the disk full, or the "
                     + "file another user's?")
         }
     }

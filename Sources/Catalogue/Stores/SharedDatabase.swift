@@ -27,7 +27,12 @@ enum SharedDatabase {
                 throw CatalogueError(
                     .state, "\(path) was written by a newer version of this program; upgrade it")
             }
-            try migrator.migrate(queue)
+            do { try migrator.migrate(queue) } catch {
+                // Another process may have done the same at the same time.
+                guard try queue.read({ db in try migrator.hasCompletedMigrations(db) }) else {
+                    throw error
+                }
+            }
             return queue
         } catch let error as CatalogueError {
             throw error
