@@ -27,7 +27,7 @@ test: guest
 	$(SWIFT) test --skip-build --filter "$(SOCKETS)"
 	$(SWIFT) test --skip-build --filter IntegrationTests $(if $(ROWFS_LONG),,$(SLOW))
 
-SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests)\.
+SOCKETS = ^(CatalogueTests|NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \

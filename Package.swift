@@ -28,6 +28,7 @@ let package = Package(
         .library(name: "NFSClient", targets: ["NFSClient", "NFSProtocol"]),
         .library(name: "ROWRemote", targets: ["ROWRemote", "ROWCore", "NFSClient", "NFSProtocol"]),
         .executable(name: "rowctl", targets: ["rowctl"]),
+        .executable(name: "rowctl-dht", targets: ["rowctl-dht"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -72,16 +73,33 @@ let package = Package(
             ]
                 + nio + tirpc,
             swiftSettings: settings),
+        .target(name: "Supervision", dependencies: ["CLinux"], swiftSettings: settings),
         .target(
             name: "Netboot",
             dependencies: [
-                "CLinux", system, .product(name: "NIOHTTP1", package: "swift-nio"),
+                "CLinux", "Supervision", system, .product(name: "NIOHTTP1", package: "swift-nio"),
             ] + nio, swiftSettings: settings),
+        .target(
+            name: "Catalogue",
+            dependencies: [
+                "XDR", "ROWCore", "NFSClient", "CLinux", "Supervision", system,
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: settings),
+        // GPL-3.0-or-later with what it links: see Sources/rowctl-dht/NOTICE.md.
+        .target(
+            name: "COpenDHT",
+            linkerSettings: [.linkedLibrary("opendht-c"), .linkedLibrary("opendht")]),
+        .executableTarget(
+            name: "rowctl-dht", dependencies: ["COpenDHT"], exclude: ["NOTICE.md"],
+            swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "ROWReport", "Netboot", "NFSClient", "CLinux", system,
+                "ROWCore", "ROWProxy", "ROWReport", "Netboot", "Catalogue", "NFSClient", "CLinux",
+                system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -131,6 +149,14 @@ let package = Package(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
         .testTarget(
+            name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: settings),
+        .testTarget(
+            name: "CatalogueTests",
+            dependencies: [
+                "Catalogue", "XDR", "ROWCore", "ROWTestKit", "rowctl", "rowctl-dht", system,
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ], swiftSettings: settings),
+        .testTarget(
             name: "NetbootTests",
             dependencies: [
                 "Netboot", "ROWTestKit", "rowctl", .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -161,5 +187,6 @@ let package = Package(
             name: "rowfs-demo",
             dependencies: ["NFSProtocol", "NFSClient", "ROWTestKit", "rowctl"] + nio,
             path: "Examples/Demo", swiftSettings: settings),
-    ]
+    ],
+    cxxLanguageStandard: .cxx17
 )

@@ -17,6 +17,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -262,7 +263,8 @@ int clinux_spawn_background(
 
 // What remains to be done in a new process; it may only make calls that are safe after a fork among threads.
 static _Noreturn void become_tied(
-    const char *path, char *const *arguments, char *const *environment, pid_t parent, int output, int failure)
+    const char *path, char *const *arguments, char *const *environment, pid_t parent, int input, int output,
+    int failure)
 {
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -272,8 +274,8 @@ static _Noreturn void become_tied(
     // From here on the end of the parent is told; it may have come before.
     if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0) goto failed;
     if (getppid() != parent) _exit(1);
-    int nothing = open("/dev/null", O_RDONLY);
-    if (nothing < 0 || dup2(nothing, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) goto failed;
+    if (input < 0) input = open("/dev/null", O_RDONLY);
+    if (input < 0 || dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0) goto failed;
     if (failure != 3) {
         if (dup3(failure, 3, O_CLOEXEC) < 0) goto failed;
         failure = 3;
@@ -295,27 +297,46 @@ static int above_standard(int fd) {
     return moved;
 }
 
-static int pipe_above_standard(int ends[2]) {
-    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+static void close_both(const int ends[2]) {
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static int both_above_standard(int ends[2]) {
     ends[0] = above_standard(ends[0]);
     ends[1] = above_standard(ends[1]);
     if (ends[0] >= 0 && ends[1] >= 0) return 0;
     int code = errno;
-    close(ends[0]);
-    close(ends[1]);
+    close_both(ends);
     return -code;
 }
 
+static int pipe_above_standard(int ends[2]) {
+    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+    return both_above_standard(ends);
+}
+
+static int socket_pair_above_standard(int ends[2]) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
+    return both_above_standard(ends);
+}
+
 int clinux_spawn_tied(
-    const char *path, char *const *arguments, char *const *environment, int *output, int *process)
+    const char *path, char *const *arguments, char *const *environment, int *input, int *output,
+    int *process)
 {
-    int lines[2], failure[2];
+    int lines[2], failure[2], words[2] = {-1, -1};
     int code = pipe_above_standard(lines);
     if (code < 0) return code;
     code = pipe_above_standard(failure);
     if (code < 0) {
-        close(lines[0]);
-        close(lines[1]);
+        close_both(lines);
+        return code;
+    }
+    if (input) code = socket_pair_above_standard(words);
+    if (code < 0) {
+        close_both(lines);
+        close_both(failure);
         return code;
     }
     // A handler of this process must not run in the new one.
@@ -324,11 +345,12 @@ int clinux_spawn_tied(
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid();
     pid_t pid = fork();
-    if (pid == 0) become_tied(path, arguments, environment, parent, lines[1], failure[1]);
+    if (pid == 0) become_tied(path, arguments, environment, parent, words[1], lines[1], failure[1]);
     code = pid < 0 ? -errno : 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(lines[1]);
     close(failure[1]);
+    if (input) close(words[1]);
     if (code == 0) {
         // Nothing comes when the program has begun.
         int reason = 0;
@@ -349,8 +371,10 @@ int clinux_spawn_tied(
     close(failure[0]);
     if (code < 0) {
         close(lines[0]);
+        if (input) close(words[0]);
         return code;
     }
+    if (input) *input = words[0];
     *output = lines[0];
     return pid;
 }

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Foundation
 internal import NIOCore
+internal import Supervision
 internal import Synchronization
 internal import SystemPackage
 

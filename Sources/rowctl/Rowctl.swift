@@ -1,4 +1,5 @@
 import ArgumentParser
+import Catalogue
 import Foundation
 import NFSClient
 import ROWProxy
@@ -17,7 +18,7 @@ struct Rowctl: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             MountVerb.self, Unmount.self, Serve.self, Export.self, NetbootVerb.self, List.self,
-            StatSession.self,
+            ApplianceVerb.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self,
             Check.self, Prefetch.self, Cache.self, ImageVerb.self,
@@ -48,6 +49,7 @@ enum Main {
         switch error {
         // It has said all there is to say.
         case let error as ExitCode: exit(error.rawValue)
+        case let error as CatalogueError where error.code == .invalid: fail("\(error)", EX_USAGE)
         case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
         case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
         case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)

@@ -39,3 +39,11 @@ extension Signals {
 func flushStandardOutput() {
     fflush(nil)
 }
+
+/// Does something that ends when its task is cancelled, until a signal asks to end, or it ends by itself.
+func untilSignal(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    let work = Task { try await body() }
+    let signals = Signals.toEnd { work.cancel() }
+    defer { withExtendedLifetime(signals) {} }
+    do { try await work.value } catch is CancellationError {}
+}

@@ -177,16 +177,18 @@ int clinux_spawn_background(
     const char *_Nonnull path, char *_Nullable const *_Nonnull arguments, int output, int errors);
 
 /// Starts a program that ends with this one: when the calling thread ends, however that happens, the kernel
-/// sends it SIGTERM. So call it on a thread that lives as long as the program may. The program reads
-/// nothing, is in a process group of its own, and has no other descriptor than the standard three.
+/// sends it SIGTERM. So call it on a thread that lives as long as the program may. The program is in a
+/// process group of its own, and has no other descriptor than the standard three.
 /// @param arguments ends with NULL; the first names the program.
 /// @param environment ends with NULL.
+/// @param input what can be sent to its standard input, a socket; closed on exec. NULL: it reads nothing.
 /// @param output what its standard output and standard error can be read from; closed on exec.
 /// @param process names the process, to be polled for its end; closed on exec.
 /// @return its process id, to be waited for, or a negative errno, that of execve(2) included.
 int clinux_spawn_tied(
     const char *_Nonnull path, char *_Nullable const *_Nonnull arguments,
-    char *_Nullable const *_Nonnull environment, int *_Nonnull output, int *_Nonnull process);
+    char *_Nullable const *_Nonnull environment, int *_Nullable input, int *_Nonnull output,
+    int *_Nonnull process);
 
 /// Has a program that is started not get any descriptor but the standard three: one that another thread has
 /// just opened may not be marked to be closed yet (posix_spawn_file_actions_addclosefrom_np).

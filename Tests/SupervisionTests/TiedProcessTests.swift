@@ -1,7 +1,6 @@
 import Glibc
+import Supervision
 import Testing
-
-@testable import Netboot
 
 @Suite struct TiedProcessTests {
     /// Runs a program to its end.
@@ -31,7 +30,7 @@ import Testing
     }
 
     @Test func saysWhyAProgramCannotBeStarted() throws {
-        let error = #expect(throws: NetbootError.self) { _ = try run(["/no/such/program"]) }
+        let error = #expect(throws: SpawnError.self) { _ = try run(["/no/such/program"]) }
         #expect(error?.message == "cannot start /no/such/program: No such file or directory")
     }
 

@@ -1,0 +1,40 @@
+extension Catalogue {
+    /// What happens while publications are announced.
+    public enum AnnouncementEvent: Sendable {
+        /// All records of a version were put.
+        case announced(Publication)
+        /// Some were not; it is tried again soon.
+        case failed(Publication, CatalogueError)
+    }
+
+    /// Keeps all publications of this state directory in the catalogue, and observes their leases, until the
+    /// task is cancelled. Publications that are made meanwhile are taken up within minutes.
+    /// - Throws: ``CatalogueError/Code/state`` when the state directory cannot be used.
+    public func announce(
+        _ onEvent: @escaping @Sendable (AnnouncementEvent) -> Void
+    ) async throws(CatalogueError) {
+        while !Task.isCancelled {
+            let publications = try await memory.publications()
+            var hasFailed = false
+            for publication in publications where !Task.isCancelled {
+                do {
+                    let key = try SigningKey(file: publication.keyFile)
+                    try await put(try await memory.renew(publication, by: key, now: now()))
+                    onEvent(.announced(publication))
+                } catch {
+                    hasFailed = true
+                    onEvent(.failed(publication, error))
+                }
+                if !publication.isCollected { _ = try await observe(publication) }
+            }
+            let pauses = publications.map {
+                Renewal.pause(
+                    life: min($0.life, $0.leasePeriod), refreshInterval: store.refreshInterval,
+                    jitter: .random(in: 0...1))
+            }
+            // Also where nothing is published yet.
+            let pause = max(min(pauses.min() ?? .seconds(60), .seconds(60)), .milliseconds(300))
+            do { try await Task.sleep(for: hasFailed ? pause / 4 : pause) } catch { return }
+        }
+    }
+}
