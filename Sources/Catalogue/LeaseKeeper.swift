@@ -31,7 +31,10 @@ public final class LeaseKeeper: Sendable {
             onEvent: onEvent)
     }
 
-    static func start(
+    /// Takes a lease on a version of which no more is known.
+    /// - Parameter period: seconds.
+    /// - Throws: as ``start(_:_:onEvent:)``.
+    public static func start(
         _ catalogue: Catalogue, _ appliance: Appliance, _ version: String, period: Int64,
         onEvent: @escaping @Sendable (Event) -> Void
     ) throws(CatalogueError) -> LeaseKeeper {

@@ -10,6 +10,8 @@ extension Proxy {
         case directory(FilePath)
         /// One server, or several that have the same tree; the first names the image.
         case servers([NFSURL])
+        /// A version of an appliance, and servers that have it. What names it does not depend on where it is.
+        case appliance(name: String, servers: [NFSURL])
 
         public static func server(_ url: NFSURL) -> Image { .servers([url]) }
 
@@ -18,6 +20,15 @@ extension Proxy {
             switch self {
             case .directory(let path): path.string
             case .servers(let urls): urls.first.map { Proxy.canonicalName(of: $0) } ?? ""
+            case .appliance(let name, _): name
+            }
+        }
+
+        /// The servers that have it; nil for a directory.
+        public var urls: [NFSURL]? {
+            switch self {
+            case .directory: nil
+            case .servers(let urls), .appliance(_, let urls): urls
             }
         }
     }

@@ -95,7 +95,7 @@ extension Proxy {
             self.port = port
             self.cacheSize = cacheSize
             mainTimeout = configuration.mainTimeout.nanoseconds
-            if case .servers(let urls) = configuration.image { servers = Image.text(of: urls) }
+            servers = configuration.image.urls.map { Image.text(of: $0) }
         }
 
         /// The first setting that another wants, or must be told of, and that these do not have.
@@ -156,7 +156,8 @@ extension Proxy.Configuration {
         unstableBytesMaximum = settings.unstableBytesMaximum
         if let bytes = settings.cacheSize { cacheSize = ByteSize(bytes: bytes) }
         if let time = settings.mainTimeout { mainTimeout = .nanoseconds(time) }
-        if let servers = settings.servers, let all = try? Proxy.Image.servers(parsing: servers) {
+        // An appliance has the servers that the catalogue says.
+        if case .servers = image, let servers = settings.servers, let all = try? Proxy.Image.servers(parsing: servers) {
             image = all
         }
     }

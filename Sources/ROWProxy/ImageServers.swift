@@ -28,7 +28,7 @@ extension Proxy.Image {
     }
 
     func check() throws(ConfigurationError) {
-        guard case .servers(let urls) = self else { return }
+        guard let urls else { return }
         guard !urls.isEmpty else {
             throw ConfigurationError(message: "an image needs a server: nfs://host/export")
         }

@@ -176,7 +176,7 @@ public final class Proxy: Sendable {
     ) async throws -> OpenedMain {
         switch configuration.image {
         case .directory(let path): return .directory(path)
-        case .servers(let urls):
+        case .servers(let urls), .appliance(_, let urls):
             var options = NFSClient.Options()
             options.connection.congestionControl = configuration.congestionControl
             // A connection that was lost is checked before it is used again.

@@ -99,6 +99,23 @@ final class RemoteImage {
         changes = ImageChanges(of: self)
     }
 
+    /// Takes up one more server, which is checked before it is used.
+    /// - Returns: whether it was not known.
+    func add(_ url: NFSURL) throws(StateError) -> Bool {
+        let name = Proxy.canonicalName(of: url)
+        guard !isClosed, !replicas.contains(where: { $0.name == name }) else { return false }
+        let number = try settings.image.addServer(name)
+        let wasAlone = isAlone
+        let replica = Replica(
+            index: replicas.count, number: number, url: url, settings: settings, owner: self)
+        replicas.append(replica)
+        servers.add()
+        replica.begin(nil)
+        if wasAlone { probeLater() }
+        settings.onEvent("the image has one more server: \(name)")
+        return true
+    }
+
     /// Whether there is only one server, which is used whatever it has.
     var isAlone: Bool { replicas.count <= 1 }
 

@@ -32,6 +32,9 @@ struct ReplicaSet: Sendable {
 
     init(count: Int) { members = Array(repeating: Member(), count: count) }
 
+    /// One more, at the end of the list.
+    mutating func add() { members.append(Member()) }
+
     mutating func set(_ state: State, of index: Int) {
         if state != .ready { members[index].roundTrip = nil }
         members[index].state = state

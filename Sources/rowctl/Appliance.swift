@@ -1,6 +1,7 @@
 import ArgumentParser
 import Catalogue
 import Foundation
+import ROWCore
 import ROWProxy
 
 struct ApplianceVerb: AsyncParsableCommand {
@@ -46,7 +47,9 @@ struct CatalogueOptions: ParsableArguments {
         name: .customLong("catalogue-timeout"),
         help: ArgumentHelp(
             "How long a call to the catalogue may take. (default: 20)", valueName: "seconds"))
-    var timeoutSeconds = 20.0
+    var timeoutSeconds = Self.timeoutDefault
+
+    private static let timeoutDefault = 20.0
 
     func validate() throws {
         guard timeoutSeconds >= 0.1, timeoutSeconds <= 3600 else {
@@ -54,16 +57,39 @@ struct CatalogueOptions: ParsableArguments {
         }
     }
 
-    /// Opens it, and closes it when the work is done.
-    func with<T>(
-        _ state: StateOption, _ work: (Catalogue) async throws -> T
-    ) async throws -> T {
+    /// What gives another process the same.
+    var arguments: [String] {
+        get throws {
+            var arguments: [String] = []
+            if let catalogue {
+                // A file is looked for where this process is.
+                let isDistributed = catalogue.hasPrefix("dht:")
+                arguments += [
+                    "--catalogue", isDistributed ? catalogue : URL(filePath: catalogue).path,
+                ]
+            }
+            if dhtPort != 0 { arguments += ["--dht-port", "\(dhtPort)"] }
+            if let dhtProgram { arguments += ["--dht-program", URL(filePath: dhtProgram).path] }
+            if timeoutSeconds != Self.timeoutDefault {
+                arguments += ["--catalogue-timeout", "\(timeoutSeconds)"]
+            }
+            return arguments
+        }
+    }
+
+    func open(_ state: StateLayout) async throws -> Catalogue {
         var options = Catalogue.Options()
         options.dhtPort = dhtPort
         options.dhtProgram = dhtProgram
         options.timeout = .milliseconds(Int64(timeoutSeconds * 1000))
-        let catalogue = try await Catalogue.open(
-            catalogue, state: state.absolute.layout, options: options)
+        return try await Catalogue.open(catalogue, state: state, options: options)
+    }
+
+    /// Opens it, and closes it when the work is done.
+    func with<T>(
+        _ state: StateOption, _ work: (Catalogue) async throws -> T
+    ) async throws -> T {
+        let catalogue = try await open(state.absolute.layout)
         do {
             let result = try await work(catalogue)
             await catalogue.close()

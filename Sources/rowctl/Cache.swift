@@ -18,7 +18,7 @@ struct Cache: AsyncParsableCommand {
 
 /// Which image; the verbs for what is kept of one take it.
 struct ImageOptions: ParsableArguments {
-    @Argument(help: "nfs://host[:port]/export[?mountport=N], as it was served.")
+    @Argument(help: "nfs://host[:port]/export[?mountport=N] or appliance://NAME@KEY/VERSION, as it was served.")
     var image: String
 
     @OptionGroup var state: StateOption
@@ -30,7 +30,9 @@ struct ImageOptions: ParsableArguments {
         report: @escaping @Sendable (ImageReport) -> Void = { _ in }
     ) async throws -> ImageReport {
         var configuration = Proxy.Configuration(
-            image: try .parse(image), session: "none", state: state.directory)
+            image: ApplianceImage.isOne(image)
+                ? try ApplianceImage.known(image, state.directory) : try .parse(image),
+            session: "none", state: state.directory)
         if let cacheSize { configuration.cacheSize = cacheSize }
         let last = Mutex<ImageReport?>(nil)
         try await Proxy.carryOut(task, configuration) { new in

@@ -61,6 +61,9 @@ struct Commit: AsyncParsableCommand {
 
     /// The session's image, with all servers by which it was reached last.
     private func image(of stored: StoredSession) throws -> Proxy.Image {
+        if ApplianceImage.isOne(stored.image) {
+            return try ApplianceImage.known(stored.image, state.directory)
+        }
         let last = LastServed.read(state.directory.image(stored.image))
         if let image = try? last?.servers.map({ try Proxy.Image.parse($0) }),
             image.canonicalName == stored.image

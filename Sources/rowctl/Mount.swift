@@ -1,4 +1,5 @@
 import ArgumentParser
+import Catalogue
 import Foundation
 import Glibc
 import NFSClient
@@ -48,11 +49,16 @@ struct MountVerb: AsyncParsableCommand {
 
     @OptionGroup var profiles: ProfileOptions
 
+    @OptionGroup var catalogue: CatalogueOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
         let options = try MountOptions(options)
-        let source = try Proxy.Image.parse(image)
+        let source =
+            ApplianceImage.isOne(image)
+            ? try ApplianceReference(parsing: image).description
+            : try Proxy.Image.parse(image).argument
         let shadow = try shadow.parsed
         var directory = try MountTable.absolute(mountpoint)
         let name = session ?? String(directory.split(separator: "/").last ?? "root")
@@ -69,9 +75,9 @@ struct MountVerb: AsyncParsableCommand {
         do {
             let started = try BackgroundServer.start(
                 [
-                    "serve", source.argument, "--session", name, "--durability",
+                    "serve", source, "--session", name, "--durability",
                     durability.rawValue, "--state", stateDirectory.path.string,
-                ] + cache.arguments + main.arguments
+                ] + cache.arguments + main.arguments + (try catalogue.arguments)
                     + (shadow.map { ["--shadow", $0.description] } ?? [])
                     + (profiles.recordPath.map { ["--record", $0] } ?? [])
                     + (profiles.profilePath.map { ["--profile", $0] } ?? []),

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Catalogue
 import Foundation
 import Glibc
 import NFSClient
@@ -119,6 +120,8 @@ struct NetbootVerb: AsyncParsableCommand {
 
     @OptionGroup var profiles: ProfileOptions
 
+    @OptionGroup var catalogue: CatalogueOptions
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -134,7 +137,19 @@ struct NetbootVerb: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let parsed = try Proxy.Image.parse(image)
+        let chosen = try await ApplianceImage.choose(
+            image, session: nil, catalogue: catalogue, state: state)
+        do {
+            try await run(chosen)
+        } catch {
+            await chosen.use?.stop()
+            throw error
+        }
+        await chosen.use?.stop()
+    }
+
+    private func run(_ chosen: ApplianceImage.Chosen) async throws {
+        let parsed = chosen.image
         let name = name ?? Self.name(of: parsed)
         let found = try NetworkInterface.find(interface)
         let folder = try state.absolute.path.appending("netboot").appending(name)
@@ -149,6 +164,7 @@ struct NetbootVerb: AsyncParsableCommand {
         }
         var configuration = Proxy.Configuration(
             image: parsed, session: name, state: state.directory)
+        configuration.manifestRoot = chosen.manifestRoot
         main.apply(to: &configuration)
         cache.apply(to: &configuration)
         configuration.durability = durability
@@ -169,7 +185,8 @@ struct NetbootVerb: AsyncParsableCommand {
         sessions.record = profiles.recordPath
         configuration.machines = sessions
         try await NetbootServer.run(
-            configuration, settings, runsDnsmasq: !isWithoutDHCP, runDirectory: folder)
+            configuration, settings, runsDnsmasq: !isWithoutDHCP, runDirectory: folder,
+            use: chosen.use)
     }
 
     /// The last part of the image's path, of what a name may have.
@@ -178,6 +195,8 @@ struct NetbootVerb: AsyncParsableCommand {
             switch image {
             case .directory(let path): path.string
             case .servers(let urls): String(decoding: urls.first?.path ?? [], as: UTF8.self)
+            case .appliance(let name, _):
+                String(name.dropFirst(ApplianceReference.scheme.count).prefix { $0 != "@" })
             }
         let last = path.split(separator: "/").last.map(String.init) ?? ""
         let characters = last.map { character in

@@ -11,13 +11,14 @@ enum NetbootServer {
     /// Runs it until a signal asks to end; a second one does not wait for what must be made durable.
     static func run(
         _ configuration: Proxy.Configuration, _ settings: BootSettings, runsDnsmasq: Bool,
-        runDirectory: FilePath
+        runDirectory: FilePath, use: ApplianceImage.Use?
     ) async throws {
         let (ends, continuation) = AsyncStream<Void>.makeStream()
         signal(SIGPIPE, SIG_IGN)
         let signals = Signals.toEnd { continuation.yield() }
         defer { withExtendedLifetime(signals) {} }
         let proxy = try await Proxy.start(configuration)
+        use?.attach(proxy)
         do {
             try await serve(proxy, settings, runsDnsmasq, runDirectory) {
                 say(

@@ -95,7 +95,8 @@ struct ProfileOptions: ParsableArguments {
 struct MainOptions: ParsableArguments {
     static let imageHelp: ArgumentHelp = """
         nfs://host[:port]/export[?mountport=N], or a directory of this machine. Several servers that \
-        have the same tree are written with commas between them; the first names the image.
+        have the same tree are written with commas between them; the first names the image. Or \
+        appliance://NAME@KEY[/VERSION], which the catalogue says the servers of.
         """
 
     @Option(
@@ -210,6 +211,10 @@ struct NetworkOptions: ParsableArguments {
 extension Proxy.Image {
     /// An `nfs://` URL or several of them, or a directory of this machine.
     static func parse(_ argument: String) throws -> Proxy.Image {
+        if ApplianceImage.isOne(argument) {
+            throw UsageError(
+                description: "'\(argument)' is an appliance, which cannot be used here")
+        }
         if argument.contains("://") { return try .servers(parsing: argument) }
         guard let path = realpath(argument, nil) else {
             throw UsageError(
@@ -227,6 +232,7 @@ extension Proxy.Image {
         switch self {
         case .directory(let path): path.string
         case .servers(let urls): Self.text(of: urls)
+        case .appliance(let name, _): name
         }
     }
 }

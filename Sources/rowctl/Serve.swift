@@ -50,11 +50,26 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
+    @OptionGroup var catalogue: CatalogueOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
+        let chosen = try await ApplianceImage.choose(
+            image, session: session, catalogue: catalogue, state: state)
+        do {
+            try await run(chosen)
+        } catch {
+            await chosen.use?.stop()
+            throw error
+        }
+        await chosen.use?.stop()
+    }
+
+    private func run(_ chosen: ApplianceImage.Chosen) async throws {
         var configuration = Proxy.Configuration(
-            image: try .parse(image), session: session, state: state.directory)
+            image: chosen.image, session: session, state: state.directory)
+        configuration.manifestRoot = chosen.manifestRoot
         network.apply(to: &configuration)
         configuration.isReadOnly = readOnly
         main.apply(to: &configuration)
@@ -63,7 +78,7 @@ struct Serve: AsyncParsableCommand {
         cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
         configuration.profile = profiles.profilePath
-        try await serve(configuration)
+        try await serve(configuration, chosen.use)
     }
 }
 
@@ -96,7 +111,9 @@ struct Export: AsyncParsableCommand {
 /// Serves a session until a signal asks to end (a second one does not wait for that): in this process,
 /// or in the one that serves the image already for as long as that runs, and then here, where its
 /// clients know it to be.
-private func serve(_ configuration: Proxy.Configuration) async throws {
+private func serve(
+    _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil
+) async throws {
     enum Event {
         case askedToEnd
         case hostEnded
@@ -114,8 +131,10 @@ private func serve(_ configuration: Proxy.Configuration) async throws {
     while true {
         switch serving {
         case .host(let proxy):
+            use?.attach(proxy)
             announce(proxy.mountCommand)
             while let event = await next.next(), event != .askedToEnd {}
+            use?.detach()
             try await proxy.stop()
             return
         case .guest(let membership):

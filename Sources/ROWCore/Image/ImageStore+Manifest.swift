@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import NFSProtocol
+public import SystemPackage
 
 /// What is known of an image's manifest: the files that lie in the image's own tree, below `.rowfs`.
 ///
@@ -32,6 +33,13 @@ extension ImageStore {
         return AdoptedManifest(
             root: root.withUnsafeBytes { ContentHash(bytes: $0) },
             database: NodeID(row: database), isLate: late != 0)
+    }
+
+    /// The root of the manifest that an image was found to have.
+    /// - Parameter directory: the image's.
+    public static func manifestRoot(in directory: FilePath) -> ContentHash? {
+        let queue = try? StateDatabase.openToRead(directory.appending("image.sqlite").string)
+        return try? queue?.read { try adoptedManifest($0) }?.root
     }
 
     /// Takes in where a manifest was found. The rows are committed with ``commit(then:)``.
