@@ -1,5 +1,7 @@
 import Foundation
 import Glibc
+import NFSClient
+import NFSProtocol
 import ROWTestKit
 import Testing
 
@@ -26,6 +28,68 @@ extension Integration {
                 rootHashes.insert(report.rootHash)
             }
             #expect(rootHashes.count == 1)
+        }
+
+        /// A proxy loads the manifest, and clients see all there is.
+        @Test func aManifestOfManySmallFilesIsLoadedInBoundedMemory() async throws {
+            let folder = try TemporaryDirectory()
+            let tree = try makeTree(folder)
+            let count = Self.directories * Self.filesPerDirectory
+            let (report, _) = try await seal(tree)
+            let main = try await Ganesha.start(directory: tree)
+            let state = try folder.directory("state")
+            var start = ContinuousClock.now
+            let proxy = try await RowctlProcess.start([
+                "serve", main.export.url, "--session", "s", "--state", state,
+            ])
+            let loaded = try await poll(for: "manifest that is loaded", within: .seconds(300)) {
+                let status = try await SessionStatus.read(session: "s", state: state)
+                return status.manifest?.state == "loaded" ? status : nil
+            }
+            let loading = ContinuousClock.now - start
+            #expect(loaded.manifest?.root == report.rootHash)
+            start = .now
+            let client = try await NFSClient.connect(NFSURL(proxy.export.url))
+            let found = try await countFiles(client.rootHandle, client)
+            let walking = ContinuousClock.now - start
+            #expect(found == count)
+            let resident = try ProcessMemory.residentBytes(of: proxy.processID)
+            print(
+                "manifest of \(count) files, \(report.manifestBytes) bytes: loaded in \(loading), all "
+                    + "listed in \(walking), memory \(resident >> 20) MiB")
+            #expect(resident < 256 << 20)
+            let calls = try await SessionStatus.read(session: "s", state: state).calls.main
+            #expect(Set(calls.keys).isSubset(of: ["READ"]), "\(calls)")
+            await client.close()
+            try await proxy.terminate()
+            try await main.stop()
+        }
+
+        private func countFiles(
+            _ directory: NFS3.FileHandle, _ client: NFSClient
+        ) async throws -> Int {
+            var count = 0
+            var inner: [NFS3.FileHandle] = []
+            var cookie: UInt64 = 0
+            while true {
+                let result = try await client.readdirplus(
+                    directory, cookie: cookie, dircount: 65_536, maxcount: 262_144)
+                guard case .ok(let page) = result else {
+                    Issue.record("READDIRPLUS answers \(result.status)")
+                    return count
+                }
+                for entry in page.entries where ![".", ".."].contains(entry.name.description) {
+                    if entry.attributes?.type == .directory {
+                        if let handle = entry.handle { inner.append(handle) }
+                    } else {
+                        count += 1
+                    }
+                }
+                cookie = page.entries.last?.cookie ?? cookie
+                if page.eof { break }
+            }
+            for handle in inner { count += try await countFiles(handle, client) }
+            return count
         }
 
         private struct Report: Codable {

@@ -11,6 +11,11 @@ extension Integration {
         private static let listing = [
             "find": "/usr/bin/find . | wc -l", "ls": "/usr/bin/ls -lR | wc -c",
         ]
+        /// The manifest, which a direct mount shows, left out.
+        private static let sealedListing = [
+            "find": "/usr/bin/find . -path ./.rowfs -prune -o -print | wc -l",
+            "ls": "/usr/bin/ls -lR | grep -v rowfs | wc -l",
+        ]
         private static let reading = ["tar": "/usr/bin/tar c . | wc -c"]
 
         @Test func aTreeFarAwayIsListedWithFewCallsAndThenWithNone() async throws {
@@ -19,6 +24,17 @@ extension Integration {
 
         @Test func aTreeFarAwayIsReadWithFewCallsAndThenWithNone() async throws {
             try await measure(Self.reading, files: 150, milliseconds: 23).expectFewCalls()
+        }
+
+        /// Names, attributes and links come out of the manifest, of which the pieces are READ.
+        @Test func aSealedTreeFarAwayIsListedByReadingItsManifest() async throws {
+            let runs = try await measure(
+                Self.sealedListing, files: isLongRun ? 2000 : 150, milliseconds: 68,
+                isSealed: true)
+            runs.expectFewCalls()
+            for command in runs.commands {
+                #expect(try Set(runs[command, "cold"].calls.keys).isSubset(of: ["READ"]))
+            }
         }
 
         /// Minutes of waiting for the line: `make test-long` runs this one and the next.
@@ -124,10 +140,11 @@ extension Integration {
 
         /// Runs each command in the three ways; prints and returns what came of it.
         private func measure(
-            _ commands: [String: String], files: Int, milliseconds: Int
+            _ commands: [String: String], files: Int, milliseconds: Int, isSealed: Bool = false
         ) async throws -> Runs {
             let folder = try TemporaryDirectory()
             let tree = try WideAreaTree(at: try folder.directory("image"), files: files)
+            if isSealed { try await RowctlProcess.run(["image", "seal", tree.path]) }
             let main = try await FarMain.start(
                 tree.path, milliseconds: milliseconds, bitsPerSecond: 500_000_000)
             let gateway = Gateway(main: main.export, folder: folder)

@@ -17,6 +17,16 @@ public struct SessionStatus: Decodable, Sendable {
         public let cacheHit: Int?
     }
 
+    /// What the image is compared with.
+    public struct Manifest: Decodable, Sendable {
+        public let root: String?
+        public let state: String
+        public let verified: Int
+        public let wrong: Int
+        public let copied: Int
+        public let copiedBytes: Int
+    }
+
     public struct Changed: Decodable, Sendable {
         public let files: Int
         public let blocks: Int
@@ -48,6 +58,8 @@ public struct SessionStatus: Decodable, Sendable {
     public let session: String
     public let calls: Calls
     public let bytes: Bytes
+    public let image: String
+    public let manifest: Manifest?
     public let changed: Changed
     public let syncs: Syncs?
     public let main: [Main]
