@@ -39,7 +39,7 @@ extension Catalogue {
                 hasFailed = true
                 onEvent(.failed(publication, error))
             }
-            if !publication.isCollected { _ = try await observe(publication) }
+            if !publication.isCollected { _ = try await observe(publication, .announcing) }
         }
         let pauses = publications.map {
             Renewal.pause(
