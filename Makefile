@@ -50,6 +50,7 @@ test-boot: setup
 # What the README has users build; tests run the debug build.
 release: setup
 	$(SWIFT) build -c release --product rowctl -j $(JOBS)
+	$(SWIFT) build -c release --product rowctl-dht -j $(JOBS)
 
 lint:
 	scripts/lint

@@ -52,16 +52,23 @@ extension Catalogue {
         return results
     }
 
+    /// Who observes. What each counts of nodes is compared with its own counts only: a node that has run for
+    /// long still counts those that have left a while ago, a new one does not.
+    enum Observer {
+        case announcing
+        case collecting
+    }
+
     /// Looks at the leases of a version, and remembers what was seen.
     func observe(
-        _ publication: Publication
+        _ publication: Publication, _ observer: Observer
     ) async throws(CatalogueError) -> (CollectionRules.Observation, quietSince: Int64?) {
         let end = ContinuousClock.now + timeout
-        var observation = try await lookAtLeases(publication)
+        var observation = try await lookAtLeases(publication, observer)
         // A node that has just been started does not know many others yet.
         while observation.mayImprove, ContinuousClock.now < end {
             do { try await Task.sleep(for: .milliseconds(500)) } catch { break }
-            observation = try await lookAtLeases(publication)
+            observation = try await lookAtLeases(publication, observer)
         }
         let since = try await memory.observed(
             publication, isQuiet: observation == .quiet, now: now())
@@ -69,12 +76,12 @@ extension Catalogue {
     }
 
     private func lookAtLeases(
-        _ publication: Publication
+        _ publication: Publication, _ observer: Observer
     ) async throws(CatalogueError) -> CollectionRules.Observation {
         let (sharers, nodes) = await sharers(of: publication.version, publication.appliance)
         var partition: String?
         if let nodes {
-            let most = try await memory.mostNodes(nodes, of: name, now: now())
+            let most = try await memory.mostNodes(nodes, of: "\(observer) \(name)", now: now())
             partition = CollectionRules.partition(nodes: nodes, most: most)
         }
         if !sharers.clients.isEmpty { return .leased(clients: sharers.clients.count) }
@@ -85,7 +92,7 @@ extension Catalogue {
     private func decide(
         _ publication: Publication, among publications: [Publication]
     ) async throws(CatalogueError) -> CollectionResult.Outcome {
-        let (observation, quietSince) = try await observe(publication)
+        let (observation, quietSince) = try await observe(publication, .collecting)
         let decision = CollectionRules.decide(
             isRetired: publication.isRetired,
             isSuperseded: isSuperseded(publication, publications), observation,
@@ -112,7 +119,7 @@ extension Catalogue {
         try await put(
             try await memory.renew(publication, by: key, now: now(), isForced: true))
         // Somebody may have begun to use it before that could be seen.
-        let (observation, _) = try await observe(publication)
+        let (observation, _) = try await observe(publication, .collecting)
         switch observation {
         case .leased(let clients): return .leased(clients: clients)
         case .unreadable(let why), .cutOff(let why): return .unreadable(why)

@@ -58,7 +58,8 @@ import Testing
 
     @Test(arguments: BackEnd.allCases)
     func aVersionGoesWhenItsLastClientIsGone(backEnd: BackEnd) async throws {
-        let test = try await TestCatalogue(backEnd)
+        // Many, beside those that the verbs below are for a while.
+        let test = try await TestCatalogue(backEnd, nodes: 6)
         let publisher = machine(test, "publisher")
         let appliance = try await RowctlProcess.run(
             ["appliance", "keygen", "app", "--state", test.folder.path("publisher")]
@@ -90,7 +91,7 @@ import Testing
             await reasons.add(try await publisher.reason("1", "--dry-run") ?? "collected")
             return try await publisher.sharers("\(appliance)/1") == 0 ? true : nil
         }
-        _ = try await poll(for: "collection", within: .seconds(40)) {
+        _ = try await poll(for: "collection", within: .seconds(60)) {
             let reason = try await publisher.reason("1", "--dry-run", "--remove-trees")
             await reasons.add(reason ?? "collected")
             return reason == nil ? true : nil

@@ -15,6 +15,11 @@ import Testing
         let reference = try ApplianceReference(appliance)
         // With these two there are ten.
         let publisher = try await test.open("publisher", text: await network.catalogue())
+        // What is put before nodes know each other is with few of them.
+        _ = try await poll(for: "a network of ten", within: .seconds(60)) {
+            let nodes = await publisher.read(.versions(of: appliance)).nodes
+            return nodes ?? 0 >= 8 ? true : nil
+        }
         _ = try await publisher.publish(request("1"), keyFile: key)
         let client = try await test.open("client", text: await network.catalogue(bootstrap: [7]))
         let began = ContinuousClock.now
@@ -77,14 +82,14 @@ import Testing
         let (appliance, key) = try test.makeKey("app")
         let publisher = try await test.open("publisher")
         _ = try await publisher.publish(request("1"), keyFile: key)
-        let before = try children()
+        let before = try children(of: test)
         #expect(before.count == 1)
         for id in before { kill(id, SIGKILL) }
         #expect(try await publisher.resolve(ApplianceReference(appliance)).version == "1")
-        let after = try children()
+        let after = try children(of: test)
         #expect(after.count == 1 && after != before)
         await publisher.close()
-        #expect(try children().isEmpty)
+        #expect(try children(of: test).isEmpty)
     }
 
     @Test func aProgramThatDoesNotAnswerOrSaysNonsenseIsAnErrorInTime() async throws {
@@ -106,13 +111,17 @@ import Testing
         }
     }
 
-    /// Processes of rowctl-dht that this one has started.
-    private func children() throws -> [Int32] {
+    /// Processes of rowctl-dht that this one has started for a catalogue.
+    private func children(of test: TestCatalogue) throws -> [Int32] {
         try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }
             .filter { id in
                 guard let text = try? String(contentsOfFile: "/proc/\(id)/stat", encoding: .utf8),
                     let end = text.lastIndex(of: ")")
                 else { return false }
+                let command = try? String(contentsOfFile: "/proc/\(id)/cmdline", encoding: .utf8)
+                guard command?.contains(test.text.dropFirst("dht:".count)) == true else {
+                    return false
+                }
                 let fields = text[end...].split(separator: " ")
                 return text.contains("(rowctl-dht)") && fields[1] != "Z"
                     && fields[2] == "\(getpid())"

@@ -24,6 +24,24 @@ import Testing
         #expect(reason == "it exited with code 3")
     }
 
+    @Test func readsWhatIsWrittenToIt() throws {
+        var process = try TiedProcess(["/bin/sh", "-c", "cat; echo end"], hasInput: true)
+        #expect(process.write(ArraySlice("one\ntwo\n".utf8)) == 8)
+        process.endInput()
+        #expect(process.writable == -1)
+        var waiting = pollfd(fd: process.process, events: Int16(POLLIN), revents: 0)
+        while poll(&waiting, 1, -1) < 1 {}
+        #expect(process.reap().lines == ["one", "two", "end"])
+    }
+
+    @Test func oneThatHasEndedTakesNoInput() throws {
+        var process = try TiedProcess(["/bin/true"], hasInput: true)
+        var waiting = pollfd(fd: process.process, events: Int16(POLLIN), revents: 0)
+        while poll(&waiting, 1, -1) < 1 {}
+        #expect(process.write(ArraySlice("x".utf8)) == nil)
+        #expect(process.reap().reason == "it exited with code 0")
+    }
+
     @Test func leadsAGroupOfItsOwn() throws {
         let (lines, _) = try run(["/bin/sh", "-c", "echo $$; cut -d' ' -f5 /proc/$$/stat"])
         #expect(lines.count == 2 && lines[0] == lines[1])

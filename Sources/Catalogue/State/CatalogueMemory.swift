@@ -30,7 +30,7 @@ final class CatalogueMemory: Sendable {
                         bytes BLOB NOT NULL, PRIMARY KEY (appliance, version, subject));
                     -- How many nodes of a distributed catalogue answered when.
                     CREATE TABLE nodeCount (
-                        catalogue TEXT NOT NULL, time INTEGER NOT NULL, count INTEGER NOT NULL);
+                        observer TEXT NOT NULL, time INTEGER NOT NULL, count INTEGER NOT NULL);
                     """)
         }
         database = try SharedDatabase.open(
@@ -83,17 +83,17 @@ final class CatalogueMemory: Sendable {
     /// Remembers how many nodes answer.
     /// - Returns: the most that did in the last day, this time included.
     func mostNodes(
-        _ count: Int, of catalogue: String, now: Int64
+        _ count: Int, of observer: String, now: Int64
     ) async throws(CatalogueError) -> Int {
         try await write { db in
             try db.execute(
                 sql: "DELETE FROM nodeCount WHERE time <= ? OR time > ?",
                 arguments: [now - 86_400, now])
             try db.execute(
-                sql: "INSERT INTO nodeCount VALUES (?, ?, ?)", arguments: [catalogue, now, count])
+                sql: "INSERT INTO nodeCount VALUES (?, ?, ?)", arguments: [observer, now, count])
             return try Int.fetchOne(
-                db, sql: "SELECT max(count) FROM nodeCount WHERE catalogue = ?",
-                arguments: [catalogue]) ?? count
+                db, sql: "SELECT max(count) FROM nodeCount WHERE observer = ?",
+                arguments: [observer]) ?? count
         }
     }
 

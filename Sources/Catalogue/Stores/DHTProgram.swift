@@ -202,8 +202,7 @@ final class DHTProgram: Sendable {
             return unsent
         }
         return requests.sorted { $0.id < $1.id }.flatMap { request in
-            // Numbers and text can always be encoded.
-            [UInt8](try! JSONEncoder().encode(request)) + [UInt8(ascii: "\n")]
+            (try? JSONEncoder().encode(request)).map { [UInt8]($0) + [UInt8(ascii: "\n")] } ?? []
         }
     }
 

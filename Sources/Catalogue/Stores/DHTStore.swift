@@ -10,7 +10,11 @@ final class DHTStore: CatalogueStore {
     let refreshInterval: Duration? = .seconds(180)
     let lifeDefault: Int64 = 600
 
+    /// A node that is younger may not know its neighbours: that it finds nothing proves nothing.
+    private static let ageOfBelief = Duration.seconds(2)
+
     private let program: DHTProgram
+    private let began = ContinuousClock.now
     /// Bytes of values that one reading looks at.
     private let readBytesMaximum: Int
 
@@ -37,7 +41,8 @@ final class DHTStore: CatalogueStore {
                 selection.withLock { $0.ignoreOversized(answer.oversized ?? 0) }
                 reading.nodes = answer.nodes
                 reading.incompleteness = Self.incompleteness(answer)
-                if answer.ok == true { break }
+                let isEmpty = selection.withLock { $0.records.isEmpty }
+                if answer.ok == true, !isEmpty || .now - began >= Self.ageOfBelief { break }
             } catch {
                 reading.incompleteness = error.message
             }

@@ -10,7 +10,7 @@
 int main(int count, char **arguments) {
     if (count < 2) return 64;
     int output, process;
-    int pid = clinux_spawn_tied(arguments[1], arguments + 1, environ, &output, &process);
+    int pid = clinux_spawn_tied(arguments[1], arguments + 1, environ, NULL, &output, &process);
     if (pid < 0) {
         printf("failed: %s\n", strerror(-pid));
         return 1;
