@@ -166,6 +166,25 @@ public actor Image {
 
     // MARK: Asking the source
 
+    /// Asks the store, getting what it needs for an answer from the source.
+    func ask<T: Sendable>(
+        _ question: @Sendable (ImageStore) throws(Interrupt) -> T
+    ) async throws(ROWError) -> T {
+        try await recover()
+        while true {
+            let store = try openStore()
+            do throws(Interrupt) {
+                return try question(store)
+            } catch {
+                switch error {
+                case .status(let status): throw ROWError(status)
+                case .need(let fetch): try await self.fetch(fetch)
+                case .wait, .busy: throw ROWError(.serverFault)
+                }
+            }
+        }
+    }
+
     /// Gets what an operation needs into the store.
     func fetch(_ fetch: Fetch) async throws(ROWError) {
         let failure: ROWError?
