@@ -81,7 +81,8 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWProxy", "ROWReport", "Netboot", "NFSClient", "CLinux", system,
+                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "Netboot", "NFSClient", "CLinux",
+                system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
