@@ -151,7 +151,6 @@ struct ReferenceMerge {
         }
         var taken: Set<Int> = []
         for id in files.sorted(by: { newNames[$0]![0] < newNames[$1]![0] }) {
-            let stands = Set(standing(id).map(\.path) + [])
             var choices: [(rank: Int, object: Int)] = []
             for place in oldNames[id] ?? [] {
                 // A directory that was moved has other paths for the same names.
@@ -166,7 +165,6 @@ struct ReferenceMerge {
                 let isOther = hasOtherData(base[id].attributes, theirs[found].attributes)
                 choices.append(((isStanding ? 0 : 2) + (isOther ? 1 : 0), found))
             }
-            _ = stands
             guard let best = choices.map(\.rank).min() else { continue }
             let equal = choices.filter { $0.rank == best }.map(\.object)
             partners[id] = equal[0]
