@@ -34,9 +34,10 @@ struct UpgradeTransaction {
             removeCopies()
             throw error
         }
-        for old in plan.carried.keys {
-            for layer in tree.files[old]?.layers.keys.sorted() ?? [] {
-                Storage.remove(shadow.appending(LayerID(node: old, layer: layer).fileName))
+        // Only the snapshot has rows of these now.
+        for (id, file) in tree.files where plan.nodes[id] == nil {
+            for layer in file.layers.keys {
+                Storage.remove(shadow.appending(LayerID(node: id, layer: layer).fileName))
             }
         }
         return snapshot

@@ -38,6 +38,8 @@ import Testing
         let simulation = try SessionSimulation(base, random, options)
         simulation.run([20, 80, 300][random.below(3)])
         let engine = simulation.engine
+        // Unstable writes are on record by then.
+        try engine.restart()
         let (ours, touched) = try look(simulation, base)
         try engine.close()
 
