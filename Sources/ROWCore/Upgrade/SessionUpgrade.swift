@@ -35,11 +35,13 @@ public enum SessionUpgrade {
     ) async throws -> UpgradeReport {
         let name = session.lastComponent?.string ?? ""
         let lock: FileLock
-        do { lock = try FileLock(session.appending("lock"), purpose: "the session \(name)") } catch {
+        do { lock = try FileLock(session.appending("lock"), purpose: "the session \(name)") } catch
+        {
             guard error.code == .locked else { throw error }
             throw StateError(
                 .locked,
-                "the session \(name) is served now: unmount it and stop `rowctl serve`, then upgrade it")
+                "the session \(name) is served now: unmount it and stop `rowctl serve`, then upgrade it"
+            )
         }
         defer { lock.release() }
         _ = try SessionStore.checkWhole(session, name: name)
@@ -47,7 +49,8 @@ public enum SessionUpgrade {
             throw StateError(
                 .shadowMismatch,
                 "the data of the session \(name) is on the NFS server \(shadow.url): such a session "
-                    + "cannot be upgraded; copy what it changed into a new session of the new image")
+                    + "cannot be upgraded; copy what it changed into a new session of the new image"
+            )
         }
         let tree = try whole(session, name: name, oldImage)
         let old = try OldImage(

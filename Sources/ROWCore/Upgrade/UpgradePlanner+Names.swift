@@ -33,7 +33,8 @@ extension UpgradePlanner {
         var own = UpgradeRules.OwnName.nothing
         if !change.isWhiteout {
             target = try await self.target(of: change.child)
-            if !change.child.isSessionMade, try await counterpart(of: change.child)?.id == theirs.id {
+            if !change.child.isSessionMade, try await counterpart(of: change.child)?.id == theirs.id
+            {
                 // Both gave this name to the same object; main's version is put beside it elsewhere if
                 // the session has one of its own.
                 if target != theirs.id { plan.put(place, target, cookie: change.cookie) }

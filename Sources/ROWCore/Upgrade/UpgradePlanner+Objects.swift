@@ -47,9 +47,10 @@ extension UpgradePlanner {
         var facts = UpgradeRules.ObjectFacts(
             hasChangedData: false, hasChangedAttributes: false, isNamed: !given.isEmpty)
         if base.type == .regular {
-            let file = session.files[node.id]
-            facts.hasChangedData =
-                ours.size != base.size || file.map { $0.blocks > 0 || $0.mainValid < base.size } == true
+            let hidesSome = session.files[node.id].map {
+                $0.blocks > 0 || $0.mainValid < base.size
+            }
+            facts.hasChangedData = ours.size != base.size || hidesSome == true
         }
         facts.hasChangedAttributes =
             ours.mode != base.mode & 0o7777 || ours.uid != base.uid || ours.gid != base.gid
@@ -88,7 +89,8 @@ extension UpgradePlanner {
     ) async throws -> ImageRecord? {
         var best: (rank: Int, object: ImageRecord)?
         let others = Set(names).subtracting(subject.standing).sorted()
-        for (index, name) in (subject.standing + (subject.given.isEmpty ? [] : others)).enumerated() {
+        for (index, name) in (subject.standing + (subject.given.isEmpty ? [] : others)).enumerated()
+        {
             guard let directory = try await counterpart(ofDirectory: name.directory),
                 let found = try await new.child(
                     EntryName(directory: directory.id, name: name.name)),

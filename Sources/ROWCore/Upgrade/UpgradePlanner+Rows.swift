@@ -61,7 +61,8 @@ extension UpgradePlanner {
                 counts[isDirectory ? name.directory : hidden.id, default: 0] -= 1
             }
             guard !entry.isWhiteout else { continue }
-            counts[try await isDirectory(entry.child) ? name.directory : entry.child, default: 0] += 1
+            counts[try await isDirectory(entry.child) ? name.directory : entry.child, default: 0] +=
+                1
         }
         return counts
     }

@@ -42,13 +42,16 @@ struct WholeCopy {
         while start < bytes.count {
             var end = start
             // Neighbouring blocks with data are written at once.
-            while end < bytes.count, !isZero(bytes, end) { end = min(end + Int(blockSize), bytes.count) }
+            while end < bytes.count, !isZero(bytes, end) {
+                end = min(end + Int(blockSize), bytes.count)
+            }
             if end > start {
                 let range = offset + UInt64(start)..<offset + UInt64(end)
                 try bytes.withUnsafeBufferPointer { buffer throws(Errno) in
                     try file.write(
                         UnsafeRawBufferPointer(
-                            UnsafeBufferPointer(rebasing: buffer[start..<end])), at: range.lowerBound, zeros: map.zeroFill(for: range))
+                            UnsafeBufferPointer(rebasing: buffer[start..<end])),
+                        at: range.lowerBound, zeros: map.zeroFill(for: range))
                 }
                 map.wrote(range)
             }
@@ -61,7 +64,8 @@ struct WholeCopy {
         bytes[start..<min(start + Int(blockSize), bytes.count)].allSatisfy { $0 == 0 }
     }
 
-    private func rows(_ map: LayerMap, _ allocated: UInt64) -> [(table: SessionTable, row: [Cell])] {
+    private func rows(_ map: LayerMap, _ allocated: UInt64) -> [(table: SessionTable, row: [Cell])]
+    {
         var map = map
         let blocks = Int64(map.storedBlocks)
         let changes = map.takeChanges()

@@ -42,6 +42,14 @@ struct ReferenceMerge {
         }
     }
 
+    private struct Beside {
+        let path: [String]
+        let directory: Object
+        let theirs: Int?
+        let object: Int
+        let conflict: Int
+    }
+
     let base: PlainTree
     let ours: PlainTree
     let theirs: PlainTree
@@ -56,8 +64,7 @@ struct ReferenceMerge {
     private var partners: [Int: Int] = [:]
     private var keeps: Set<Int> = []
     private var mergedDirectories: [Int: Int] = [:]
-    private var besides: [(path: [String], directory: Object, theirs: Int?, object: Int, conflict: Int)] =
-        []
+    private var besides: [Beside] = []
 
     init(base: PlainTree, ours: PlainTree, theirs: PlainTree, touched: Set<Int>) {
         self.base = base
@@ -331,7 +338,10 @@ struct ReferenceMerge {
         _ object: Object, _ directory: Int?, _ path: [String], _ found: Int,
         _ kind: UpgradeConflict.Kind
     ) {
-        besides.append((path, object, directory, found, conflicts.count))
+        besides.append(
+            Beside(
+                path: path, directory: object, theirs: directory, object: found,
+                conflict: conflicts.count))
         report(kind, path)
     }
 
