@@ -346,9 +346,11 @@ extension SessionStatus {
             return status
         }
         let file = directory.appending("status.json").string
-        let kept = (try? Data(contentsOf: URL(filePath: file))).flatMap {
+        var kept = (try? Data(contentsOf: URL(filePath: file))).flatMap {
             try? JSONDecoder().decode(SessionStatus.self, from: $0)
         }
+        // An upgrade has put it onto another image since.
+        if kept?.image != stored.image { kept = nil }
         var status =
             kept
             ?? SessionStatus(

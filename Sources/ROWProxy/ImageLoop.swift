@@ -100,7 +100,7 @@ final class ImageLoop {
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
             guard let learned = image.learn(session: state.session(name)) else { continue }
-            sessions.expect(name, tag: learned.tag)
+            if let tag = learned.tag { sessions.expect(name, tag: tag) }
             lostPaths += learned.lostPaths
         }
         main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)

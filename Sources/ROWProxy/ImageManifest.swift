@@ -236,9 +236,9 @@ final class ImageManifest {
             }
         var candidates: [(id: NodeID, path: [UInt8])] = []
         for entry in entries
-        where image.node(linkedAs: entry.attributes, replica: image.manifestReplica) == nil {
+        where image.node(linkedAs: entry.attributes, replica: ImageStore.manifestReplica) == nil {
             for id in image.nodes(
-                perhapsLinkedAs: entry.attributes, replica: image.manifestReplica,
+                perhapsLinkedAs: entry.attributes, replica: ImageStore.manifestReplica,
                 maximum: Self.linkCandidatesMaximum)
             where !candidates.contains(where: { $0.id == id }) {
                 if let path = image.path(of: id) { candidates.append((id, path)) }
@@ -254,7 +254,7 @@ final class ImageManifest {
                 }
                 guard let entry else { continue }
                 self.image.feedLink(
-                    entry.attributes, of: candidate.id, replica: self.image.manifestReplica)
+                    entry.attributes, of: candidate.id, replica: ImageStore.manifestReplica)
             }
             then()
         }

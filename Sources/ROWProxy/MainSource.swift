@@ -64,7 +64,7 @@ final class MainSource {
             guard let manifest = remote.manifest else { return askMain() }
             manifest.perform(fetch) { result in
                 guard let result else { return askMain() }
-                self.finish(fetch, result, replica: self.image.manifestReplica)
+                self.finish(fetch, result, replica: ImageStore.manifestReplica)
             }
         }
     }

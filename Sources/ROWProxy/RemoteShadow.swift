@@ -1,4 +1,4 @@
-import NFSClient
+public import NFSClient
 import NFSProtocol
 import NIOCore
 import ONCRPC
@@ -360,7 +360,7 @@ final class RemoteShadow {
 
 extension Proxy {
     /// The same for the same export, however it is reached.
-    static func canonicalName(of url: NFSURL) -> String {
+    public static func canonicalName(of url: NFSURL) -> String {
         NFSURL(host: url.host, port: url.port, path: url.path).description
     }
 }

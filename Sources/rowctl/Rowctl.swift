@@ -13,14 +13,14 @@ struct Rowctl: AsyncParsableCommand {
             the export of an NFS server, is never written to: only the blocks that a client reads \
             are fetched, only the blocks that it changes are stored.
 
-            Exit codes: 0 done, 1 failed, 64 wrong arguments.
+            Exit codes: 0 done, 1 failed, 64 wrong arguments; of upgrade also 2, done with conflicts.
             """,
         version: "0.1.0",
         subcommands: [
             MountVerb.self, Unmount.self, Serve.self, Export.self, NetbootVerb.self, List.self,
             ApplianceVerb.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
-            Clone.self, Commit.self,
+            Clone.self, Commit.self, Upgrade.self,
             Check.self, Prefetch.self, Cache.self, ImageVerb.self,
             Remove.self,
         ])

@@ -71,6 +71,9 @@ struct Rollback: ParsableCommand {
             All that was changed since is gone, unless another snapshot has it. The session may be in \
             use: clients keep their handles and see that files have changed, but what they have open or \
             cached is theirs to look after, so stop a machine that has its root here first.
+
+            A snapshot of before an upgrade takes the session back to the image that it was on; for that \
+            nobody may serve it.
             """)
 
     @Argument(help: "The session's name.")

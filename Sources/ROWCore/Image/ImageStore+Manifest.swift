@@ -18,9 +18,6 @@ extension ImageStore {
         public let isLate: Bool
     }
 
-    /// The number under which a manifest tells of nodes, as servers have theirs.
-    static let manifestServer = "manifest:"
-
     static func adoptedManifest(_ db: GRDB.Database) throws -> AdoptedManifest? {
         guard
             let root = try Data.fetchOne(
@@ -86,7 +83,7 @@ extension ImageStore {
                     WHERE nlink > 1 AND type <> 2 AND replica <> ?)
                 """)
         else { return true }
-        select.bind(1, Int64(manifestReplica))
+        select.bind(1, Int64(Self.manifestReplica))
         defer { select.reset() }
         return (try? select.step()) != true || select.int(0) != 0
     }

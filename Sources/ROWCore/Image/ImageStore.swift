@@ -20,8 +20,8 @@ public final class ImageStore {
     public let replicas: [Int]
     /// Whether it was ever opened with more than one.
     public private(set) var hasSeveralReplicas: Bool
-    /// The number under which a manifest tells of nodes.
-    public let manifestReplica: Int
+    /// The number under which a manifest tells of nodes; no server has it.
+    public static let manifestReplica = -1
     /// The manifest that it has, as far as is known.
     public internal(set) var manifest: AdoptedManifest?
     /// The tags of sessions that stand on this database since it was opened; they may come again.
@@ -100,17 +100,14 @@ public final class ImageStore {
             epoch = opened.epoch
             generation = opened.generation
             nextID = opened.nextID
-            let (numbers, manifestNumber) = try queue.write { db in
+            let numbers = try queue.write { db in
                 try served?.write(db)
-                let numbers = try servers.map { try Self.number(of: $0, db) }
-                return (numbers, try Self.number(of: Self.manifestServer, db))
+                return try servers.map { try Self.number(of: $0, db) }
             }
             replicas = numbers
-            manifestReplica = manifestNumber
             (hasSeveralReplicas, manifest) = try queue.read { db in
-                // All servers that it was ever opened with, and the manifest.
                 let count = try Int.fetchOne(db, sql: "SELECT count(*) FROM replica") ?? 0
-                return (count > 2, try Self.adoptedManifest(db))
+                return (count > 1, try Self.adoptedManifest(db))
             }
             if !opened.knowsRoot {
                 guard let root else {
@@ -206,7 +203,7 @@ public final class ImageStore {
                 )
             }
             reader.invalidate()
-            hasSeveralReplicas = count > 2
+            hasSeveralReplicas = count > 1
             return number
         } catch {
             throw StateError(.io, "the image database cannot take up \(url): \(error)")

@@ -81,6 +81,7 @@ public actor Image {
         do {
             let store = try ImageStore(
                 directory: state.image(name), source: name, root: try? root.get(),
+                servers: source.server.map { [$0] } ?? [],
                 isDurable: options.durability == .strict, loop: executor.loop)
             store.onEvent = options.onEvent
             for session in state.sessionNames() {
@@ -166,6 +167,25 @@ public actor Image {
 
     // MARK: Asking the source
 
+    /// Asks the store, getting what it needs for an answer from the source.
+    func ask<T: Sendable>(
+        _ question: @Sendable (ImageStore) throws(Interrupt) -> T
+    ) async throws(ROWError) -> T {
+        try await recover()
+        while true {
+            let store = try openStore()
+            do throws(Interrupt) {
+                return try question(store)
+            } catch {
+                switch error {
+                case .status(let status): throw ROWError(status)
+                case .need(let fetch): try await self.fetch(fetch)
+                case .wait, .busy: throw ROWError(.serverFault)
+                }
+            }
+        }
+    }
+
     /// Gets what an operation needs into the store.
     func fetch(_ fetch: Fetch) async throws(ROWError) {
         let failure: ROWError?
@@ -203,7 +223,7 @@ public actor Image {
         _ fetch: Fetch, _ result: FetchResult, _ store: ImageStore
     ) throws(ROWError) {
         do throws(Interrupt) {
-            try store.feed(fetch, result, replica: 0)
+            try store.feed(fetch, result, replica: store.replicas.first ?? 0)
         } catch {
             guard case .status(let status) = error else { throw ROWError(.serverFault) }
             throw ROWError(status)
@@ -238,7 +258,7 @@ public actor Image {
         }
         return ImageObject(
             image: store.epoch, id: id, path: path, attributes: attributes,
-            handle: store.handle(of: id, replica: 0))
+            handle: store.handle(of: id, replica: store.replicas.first ?? 0))
     }
 
     private func begin() { callsUnderWay += 1 }

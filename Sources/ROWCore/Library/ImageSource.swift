@@ -10,6 +10,10 @@ public protocol ImageSource: Sendable {
     /// remember it.
     var name: String { get }
 
+    /// The server that it asks, by its canonical name, where ``name`` is not that: fileids and handles are each
+    /// server's own. Nil otherwise.
+    var server: String? { get }
+
     /// The root directory, as it is now.
     func rootEntry() async throws(ROWError) -> MainEntry
 
@@ -32,6 +36,10 @@ public protocol ImageSource: Sendable {
     /// The image will not ask any more.
     /// - Parameter image: which, see ``ImageObject/image``.
     func release(image: UInt64) async
+}
+
+extension ImageSource {
+    public var server: String? { nil }
 }
 
 /// An object of an image: where it is, and what is known of it.

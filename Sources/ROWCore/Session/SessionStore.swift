@@ -139,7 +139,8 @@ final class SessionStore {
             guard known == image.source else {
                 throw StateError(
                     .imageMismatch,
-                    "the session \(name) stands on the image \(known), not on \(image.source); use another session name"
+                    "the session \(name) stands on the image \(known), not on \(image.source): serve that, "
+                        + "take `rowctl upgrade` to put the session onto the other, or use another name"
                 )
             }
         } else {

@@ -45,41 +45,46 @@ extension ImageStore {
     /// image that is lost, or on a newer state of it than this copy, the ids that it knows are kept for
     /// the objects that had them, or what another session looks up would take ids that this one gave
     /// out.
-    /// - Returns: nil when it is of another image, or cannot be read, which is for its opening to complain
-    ///   about.
+    /// - Returns: nil when it has nothing to do with this image, or cannot be read, which is for its opening
+    ///   to complain about.
     public func learn(session directory: FilePath) -> LearnedSession? {
         let path = directory.appending("session.sqlite").string
         let (source, epoch, generation) = (source, epoch, generation)
         guard let queue = try? StateDatabase.openToRead(path) else {
             return nil
         }
-        let learned = try? queue.read { db -> (tag: Int64, lost: [[UInt8]: NodeID]?)? in
+        typealias Learned = (tag: Int64, isHere: Bool, lost: [[UInt8]: NodeID]?)
+        func learn(_ db: GRDB.Database) throws -> Learned? {
             let image = try String.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'image'")
             let tag = try Int64.fetchOne(db, sql: "SELECT value FROM meta WHERE key = 'tag'")
-            guard let tag, image == source else { return nil }
+            guard let tag else { return nil }
+            guard image == source else { return (tag, false, nil) }
             let stands = try SessionStore.stands(on: epoch, generation: generation, db)
-            return (tag, stands ? nil : try SessionStore.nodesOfImage(db))
+            return (tag, true, stands ? nil : try SessionStore.nodesOfImage(db))
         }
-        guard let learned else { return nil }
+        guard let learned = (try? queue.read(learn)) ?? nil else { return nil }
         var lost = learned.lost ?? [:]
-        if learned.lost != nil {
-            // What only a snapshot still knows must come back under its id, too.
+        if !learned.isHere || learned.lost != nil {
+            // What only a snapshot still knows must come back under its id, too: also one of before an
+            // upgrade to another image.
             for tag in Snapshots.tags(of: directory) {
                 let path = Snapshots.path(tag, of: directory).appending(DatabaseState.fileName)
                 let kept = try? StateDatabase.openToRead(path.string)
-                let nodes = try? kept?.read { try SessionStore.nodesOfImage($0) }
+                let nodes = (try? kept?.read(learn))??.lost
                 lost.merge(nodes ?? [:]) { known, _ in known }
             }
         }
         if !lost.isEmpty { reserve(lost) }
+        guard learned.isHere || !lost.isEmpty else { return nil }
         return LearnedSession(
-            tag: UInt32(truncatingIfNeeded: learned.tag), lostPaths: Array(lost.keys))
+            tag: learned.isHere ? UInt32(truncatingIfNeeded: learned.tag) : nil,
+            lostPaths: Array(lost.keys))
     }
 
     /// What an image knows of a session that exists.
     public struct LearnedSession: Sendable {
-        /// Of its handles.
-        public let tag: UInt32
+        /// Of its handles; nil when only snapshots of it stand on this image.
+        public let tag: UInt32?
         /// Where it changed objects whose ids this database does not know. Look all of them up
         /// (``find(_:)``) before anything else: an object with several names must be seen by this one
         /// first.

@@ -5,10 +5,15 @@ import SystemPackage
 /// Takes a session back to one of its snapshots, which stays. What the session gave out to clients is not
 /// taken back: counters of ids and cookies, the handles' secret and stored replies go on from where
 /// they are, and every object's ctime is later than any that was told before.
+///
+/// A snapshot that stands on another image, as it was before an upgrade, takes the session back to that. Then
+/// nothing that clients have is any good: the session gets a new identity, and its handles are stale.
 struct Rollback: Sendable {
     let session: FilePath
     let snapshot: FilePath
     let isDurable: Bool
+    /// Whether the session may be taken to another image: nobody serves it.
+    let mayChangeImage: Bool
 
     /// One transaction makes the snapshot's rows the session's; files that only the snapshot has are there
     /// before it. What it leaves without a row is for ``SessionStore/sweepShadow()``.
@@ -24,8 +29,14 @@ struct Rollback: Sendable {
         func image(_ schema: String) throws -> String? {
             try String.fetchOne(db, sql: "SELECT value FROM \(schema).meta WHERE key = 'image'")
         }
-        guard try image("main") == image("snapshot") else {
-            throw StateError(.imageMismatch, "the snapshot \(snapshot) stands on another image")
+        let other = try image("snapshot")
+        let changesImage = try image("main") != other
+        guard !changesImage || mayChangeImage else {
+            let tag = snapshot.lastComponent?.string ?? ""
+            throw StateError(
+                .imageMismatch,
+                "the snapshot '\(tag)' stands on another image, \(other ?? "unknown"): unmount the session, "
+                    + "stop what serves it, and roll back then")
         }
         let shadow = session.appending("shadow")
         let rows = try Row.fetchCursor(db, sql: "SELECT node, layer, blocks FROM snapshot.content")
@@ -52,9 +63,23 @@ struct Rollback: Sendable {
                     sql: "INSERT OR REPLACE INTO main.meta (key, value) VALUES (?, ?)",
                     arguments: [key, value])
             }
+            if changesImage { try changeImage(db) }
             return .commit
         }
         return result
+    }
+
+    private func changeImage(_ db: GRDB.Database) throws {
+        let keys = "('image', 'epoch', 'generation')"
+        try db.execute(sql: "DELETE FROM main.meta WHERE key IN \(keys)")
+        try db.execute(
+            sql: "INSERT INTO main.meta SELECT * FROM snapshot.meta WHERE key IN \(keys)")
+        for (key, value) in SessionStore.newIdentity() {
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO main.meta (key, value) VALUES (?, ?)",
+                arguments: [key, value])
+        }
+        try db.execute(sql: "DELETE FROM main.reply")
     }
 
     /// The latest ctime on record. Seconds past 2^31 make the stored number negative.

@@ -58,7 +58,9 @@ extension SessionState {
             let snapshot = try Snapshots.existing(tag, of: store.directory)
             run(
                 .rollBack(
-                    Rollback(session: store.directory, snapshot: snapshot, isDurable: isDurable),
+                    Rollback(
+                        session: store.directory, snapshot: snapshot, isDurable: isDurable,
+                        mayChangeImage: false),
                     then: then))
         } catch { then(error) }
     }

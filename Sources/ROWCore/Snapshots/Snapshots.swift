@@ -51,6 +51,14 @@ enum Snapshots {
         return path
     }
 
+    /// A name that no snapshot of a session has: `prefix` and the lowest number.
+    static func unusedTag(_ prefix: String, of session: FilePath) -> String {
+        let taken = Set(tags(of: session))
+        var number = 1
+        while taken.contains("\(prefix)\(number)") { number += 1 }
+        return "\(prefix)\(number)"
+    }
+
     static func check(tag: String) throws(StateError) {
         do { try StateLayout.check(sessionName: tag) } catch {
             throw StateError(
@@ -65,7 +73,19 @@ enum Snapshots {
     static func link(
         _ layer: LayerID, from: FilePath, to: FilePath, mustExist: Bool
     ) throws(StateError) {
-        let (old, new) = (from.appending(layer.fileName), to.appending(layer.fileName))
+        try link(from.appending(layer.fileName), to.appending(layer.fileName), mustExist)
+    }
+
+    /// Lets a layer's file be that of another one, too.
+    static func link(
+        _ layer: LayerID, as other: LayerID, in shadow: FilePath, mustExist: Bool
+    ) throws(StateError) {
+        try link(shadow.appending(layer.fileName), shadow.appending(other.fileName), mustExist)
+    }
+
+    private static func link(
+        _ old: FilePath, _ new: FilePath, _ mustExist: Bool
+    ) throws(StateError) {
         switch -Storage.link(old, to: new) {
         case 0: return
         case ENOENT where !mustExist: return

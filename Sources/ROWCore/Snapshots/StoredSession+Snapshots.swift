@@ -35,11 +35,11 @@ extension StoredSession {
         }
     }
 
-    /// Takes a session back to a snapshot.
+    /// Takes a session back to a snapshot, and to the image that this stands on.
     public static func rollBack(_ directory: FilePath, to tag: String) throws(StateError) {
         let rollback = Rollback(
             session: directory, snapshot: try Snapshots.existing(tag, of: directory),
-            isDurable: true)
+            isDurable: true, mayChangeImage: true)
         try withRows(of: directory) { queue in
             _ = try queue.writeWithoutTransaction { db in try rollback.carryOut(db, at: .now()) }
         }
@@ -68,7 +68,7 @@ extension StoredSession {
         }
     }
 
-    private static func freeze(_ queue: DatabaseQueue, _ copy: SessionCopy) throws {
+    static func freeze(_ queue: DatabaseQueue, _ copy: SessionCopy) throws {
         guard try DatabaseState.size(copy.target) == nil else {
             throw StateError(
                 .exists,

@@ -5,7 +5,7 @@ import Synchronization
 
 /// A tree in memory as an image, by the protocol that any importer can implement.
 final class PlainSource: ImageSource {
-    let name = "test:plain"
+    let name: String
     private let tree: PlainTree
     private let pageCount: Int
     private let state = Mutex(State())
@@ -19,9 +19,10 @@ final class PlainSource: ImageSource {
         var failure: NFS3.Status?
     }
 
-    init(_ tree: PlainTree, pageCount: Int = 3) {
+    init(_ tree: PlainTree, pageCount: Int = 3, name: String = "test:plain") {
         self.tree = tree
         self.pageCount = pageCount
+        self.name = name
     }
 
     var fetches: [Fetch] { state.withLock { $0.fetches } }

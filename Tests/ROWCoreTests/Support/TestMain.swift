@@ -15,7 +15,7 @@ protocol TestMain: AnyObject {
 /// A main in memory that hands out listings a few entries at a time.
 final class PlainMain: TestMain {
     let tree: PlainTree
-    let source = "test:plain"
+    let source: String
     let pageCount: Int
     /// What was asked, in order.
     private(set) var fetches: [Fetch] = []
@@ -23,9 +23,10 @@ final class PlainMain: TestMain {
     private(set) var reads: [Range<UInt64>] = []
     private var positions: [NodeID: Int] = [:]
 
-    init(_ tree: PlainTree, pageCount: Int = 3) {
+    init(_ tree: PlainTree, pageCount: Int = 3, source: String = "test:plain") {
         self.tree = tree
         self.pageCount = pageCount
+        self.source = source
     }
 
     func rootEntry() -> MainEntry { entry(PlainTree.root) }
