@@ -98,7 +98,8 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "Netboot", "Catalogue", "NFSClient",
+                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "Netboot", "Catalogue",
+                "NFSClient",
                 "CLinux",
                 system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -157,7 +157,9 @@ extension Proxy.Configuration {
         if let bytes = settings.cacheSize { cacheSize = ByteSize(bytes: bytes) }
         if let time = settings.mainTimeout { mainTimeout = .nanoseconds(time) }
         // An appliance has the servers that the catalogue says.
-        if case .servers = image, let servers = settings.servers, let all = try? Proxy.Image.servers(parsing: servers) {
+        if case .servers = image, let servers = settings.servers,
+            let all = try? Proxy.Image.servers(parsing: servers)
+        {
             image = all
         }
     }

@@ -58,7 +58,8 @@ final class ManifestPieces: PieceSource, @unchecked Sendable {
             guard count > 0 else { return false }
             bytes.withUnsafeReadableBytes { source in
                 UnsafeMutableRawBufferPointer(rebasing: memory[done..<done + count])
-                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[start..<start + count]))
+                    .copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: source[start..<start + count]))
             }
             done += count
         }

@@ -1,5 +1,5 @@
-import NIOCore
 public import NFSClient
+import NIOCore
 
 extension Proxy {
     /// Takes up servers that have the image too, besides those that it was started with; each is compared with what

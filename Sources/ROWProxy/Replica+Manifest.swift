@@ -19,7 +19,8 @@ extension Replica {
     /// - Parameter then: hears nil when there is none, or none that can be used.
     func findManifest(by deadline: Deadline, then: @escaping ManifestCompletion) {
         guard let rootHandle else { return then(.failure(.away)) }
-        look(for: ManifestPlace.directory, in: rootHandle, by: deadline, else: then) { directory, at in
+        look(for: ManifestPlace.directory, in: rootHandle, by: deadline, else: then) {
+            directory, at in
             self.look(for: ManifestPlace.sums, in: at, by: deadline, else: then) { sums, file in
                 guard sums.attributes.size <= UInt64(ManifestSums.bytesMaximum) else {
                     self.onEvent("'s manifest is of no use: its sums are too long")

@@ -150,7 +150,8 @@ final class ReplicaCheck {
                 case .failure: break
                 case .success(let there):
                     if let how = entry.attributes?.difference(
-                        of: there?.attributes, ignoringTimes: self.owner.hasManifest) {
+                        of: there?.attributes, ignoringTimes: self.owner.hasManifest)
+                    {
                         verdict = .differs(Replica.Difference(id: nil, text: "\(path) \(how)"))
                     } else if let there {
                         self.addFile(path, entry, there)

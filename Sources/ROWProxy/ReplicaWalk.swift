@@ -80,7 +80,8 @@ final class ReplicaWalk {
                 case .failure: then(.unknown)
                 case .success(let entry):
                     if let how = known.difference(
-                        of: entry?.attributes, ignoringTimes: self.replica.owner.hasManifest) {
+                        of: entry?.attributes, ignoringTimes: self.replica.owner.hasManifest)
+                    {
                         then(.differs(how))
                     } else if let entry {
                         _ = self.replica.identify(entry, as: id)

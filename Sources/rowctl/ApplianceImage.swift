@@ -29,7 +29,8 @@ enum ApplianceImage {
         }
         guard let image = lastServed(reference, state) else {
             throw StateError(
-                .notFound, "\(reference) was never served from \(state.path): nothing is kept of it")
+                .notFound, "\(reference) was never served from \(state.path): nothing is kept of it"
+            )
         }
         return image
     }

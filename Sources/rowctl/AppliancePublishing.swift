@@ -1,7 +1,9 @@
 import ArgumentParser
 import Catalogue
 import Foundation
+import ROWCore
 import ROWProxy
+import SystemPackage
 
 struct ApplianceKeygen: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -50,8 +52,9 @@ struct AppliancePublish: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The root of the image's manifest: 64 hexadecimal digits, a SHA-256.",
-            valueName: "hash"))
+            "The image's manifest: the sealed tree, or its root hash in 64 hexadecimal digits.",
+            discussion: "Proxies then use no server that has another one.",
+            valueName: "directory or hash"))
     var manifest: String?
 
     @Option(
@@ -90,9 +93,17 @@ struct AppliancePublish: AsyncParsableCommand {
     }
 
     private static func hash(_ text: String) throws -> [UInt8] {
+        var isDirectory: ObjCBool = false
+        if FileManager.default.fileExists(atPath: text, isDirectory: &isDirectory),
+            isDirectory.boolValue
+        {
+            return try ManifestFiles(FilePath(text)).sums.rootHash.bytes
+        }
         let digits = text.compactMap(\.hexDigitValue)
         guard text.utf8.count == 64, digits.count == 64 else {
-            throw UsageError(description: "--manifest '\(text)' is not 64 hexadecimal digits")
+            throw UsageError(
+                description:
+                    "--manifest '\(text)' is neither a directory nor 64 hexadecimal digits")
         }
         return stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
     }

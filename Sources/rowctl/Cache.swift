@@ -18,7 +18,10 @@ struct Cache: AsyncParsableCommand {
 
 /// Which image; the verbs for what is kept of one take it.
 struct ImageOptions: ParsableArguments {
-    @Argument(help: "nfs://host[:port]/export[?mountport=N] or appliance://NAME@KEY/VERSION, as it was served.")
+    @Argument(
+        help: """
+            nfs://host[:port]/export[?mountport=N] or appliance://NAME@KEY/VERSION, as it was served.
+            """)
     var image: String
 
     @OptionGroup var state: StateOption

@@ -89,6 +89,14 @@ extension SessionStatus {
                 "main        \(server.server) \(server.state)\(isSpare ? ", spare" : "")\(time)"
                     + (server.lastError.map { ": \($0.printable)" } ?? ""))
         }
+        if let manifest {
+            let part = manifest.pieces.map { " (\(manifest.piecesLoaded ?? 0) of \($0) pieces)" }
+            let isWhole = manifest.state != "loading"
+            lines.append(
+                "manifest    \(manifest.state)\(isWhole ? "" : part ?? ""): "
+                    + "\(manifest.verified) blocks right, \(manifest.wrong) wrong, "
+                    + "\(byteText(manifest.copiedBytes)) copied from other images")
+        }
         if let shadow {
             lines.append(
                 "shadow      \(shadow.server) \(shadow.state)"

@@ -83,8 +83,9 @@ struct Upgrade: AsyncParsableCommand {
     private func newSource(_ stored: StoredSession) async throws -> any ImageSource {
         guard let to = try to ?? newest(stored) else {
             throw UsageError(
-                description: "session \(name) is on \(stored.image), which is no appliance: say which "
-                    + "image to put it onto with --to")
+                description:
+                    "session \(name) is on \(stored.image), which is no appliance: say which image "
+                    + "to put it onto with --to")
         }
         let chosen = try await ApplianceImage.choose(
             to, session: nil, catalogue: catalogue, state: state)
@@ -126,7 +127,8 @@ struct Upgrade: AsyncParsableCommand {
             guard let url = urls.first else {
                 throw UsageError(description: "no server is named")
             }
-            return ApplianceSource(name: name, server: Proxy.canonicalName(of: url), NFSImageSource(url))
+            return ApplianceSource(
+                name: name, server: Proxy.canonicalName(of: url), NFSImageSource(url))
         }
     }
 

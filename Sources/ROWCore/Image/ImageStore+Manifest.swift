@@ -45,7 +45,8 @@ extension ImageStore {
     /// - Parameter replica: which told of them.
     /// - Parameter isLate: see ``AdoptedManifest/isLate``.
     public func adopt(
-        manifest root: ContentHash, directory: MainEntry, database: MainEntry, replica: Int, isLate: Bool
+        manifest root: ContentHash, directory: MainEntry, database: MainEntry, replica: Int,
+        isLate: Bool
     ) throws(Interrupt) {
         let name = Array(ManifestPlace.directory.utf8)
         // A client may have been shown it before anybody knew what it is.

@@ -4,9 +4,9 @@ public import SystemPackage
 
 /// The two files of a manifest, which have been checked against each other.
 public final class ManifestFiles {
-    static let directoryName = Array(".rowfs".utf8)
-    static let manifestName = "manifest.sqlite"
-    static let sumsName = "manifest.sums"
+    static let directoryName = Array(ManifestPlace.directory.utf8)
+    static let manifestName = ManifestPlace.database
+    static let sumsName = ManifestPlace.sums
 
     public let sums: ManifestSums
     public let reader: ManifestReader

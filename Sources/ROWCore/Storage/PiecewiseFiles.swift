@@ -141,12 +141,12 @@ public enum PiecewiseFiles {
         let there = start < source.size ? Int(min(source.size - start, UInt64(count))) : 0
         if there > 0 {
             let part = UnsafeMutableRawBufferPointer(rebasing: wanted[..<there])
-            guard source.read(into: part, at: start) else { return SQLITE_IOERR_READ }
+            guard source.read(into: part, at: start) else { return readFailure }
         }
         guard there < wanted.count else { return SQLITE_OK }
         UnsafeMutableRawBufferPointer(rebasing: wanted[there...])
             .initializeMemory(as: UInt8.self, repeating: 0)
-        return SQLITE_IOERR_SHORT_READ
+        return shortRead
     }
 
     private static func size(
@@ -174,7 +174,7 @@ public enum PiecewiseFiles {
 }
 
 extension PiecewiseFiles {
-    /// These are macros of SQLite that are computed from others, which Swift does not see.
-    private static let SQLITE_IOERR_READ = SQLITE_IOERR | (1 << 8)
-    private static let SQLITE_IOERR_SHORT_READ = SQLITE_IOERR | (2 << 8)
+    // SQLITE_IOERR_READ and SQLITE_IOERR_SHORT_READ: macros computed from others, which Swift does not see.
+    private static let readFailure = SQLITE_IOERR | (1 << 8)
+    private static let shortRead = SQLITE_IOERR | (2 << 8)
 }
