@@ -85,6 +85,10 @@ final class ImageLoop {
                 cache.index.pinned = try image.pinned()
                 reads = CachedReads(cache: cache, remote: remote, counters: counters)
                 remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
+            } else if configuration.manifestRoot != nil {
+                throw ConfigurationError(
+                    message: "the image's publisher has signed its content, which only a cache can compare "
+                        + "blocks with: give --cache-size another size than 0")
             }
             if let reads {
                 let directory = state.image(source)

@@ -89,21 +89,44 @@ extension UpgradePlanner {
         return before.type != .directory && !UpgradeRules.isChanged(before, theirs.attributes)
     }
 
+    /// An object of the old image, and what the new one has in its place.
+    private typealias Pair = (was: NodeID, object: ImageRecord)
+
     /// Whether the new image changed anything of what the session removed.
     private func hasChanged(_ base: NodeID, _ theirs: ImageRecord) async throws -> Bool {
-        let before = try old.object(base).attributes
-        if UpgradeRules.isChanged(before, theirs.attributes) { return true }
-        guard before.type == .directory else { return false }
-        for (name, object) in try await new.entries(of: theirs.id) {
-            guard let was = try old.child(EntryName(directory: base, name: name.name)) else {
-                return true
+        var pairs: [Pair] = [(base, theirs)]
+        while let pair = pairs.popLast() {
+            guard try isAsItWas(pair) else { return true }
+            guard pair.object.attributes.type == .directory else { continue }
+            let entries = try await new.entries(of: pair.object.id)
+            guard let inside = try self.pairs(entries, in: pair.was) else { return true }
+            for inner in inside {
+                if !isAlive(inner.was) {
+                    pairs.append(inner)
+                } else if try await isSame(inner.was, inner.object) == false {
+                    return true
+                }
             }
-            let isUnchanged =
-                isAlive(was)
-                ? try await isSame(was, object) : try await !hasChanged(was, object)
-            if !isUnchanged { return true }
         }
         return false
+    }
+
+    private func isAsItWas(_ pair: Pair) throws -> Bool {
+        UpgradeRules.isChanged(try old.object(pair.was).attributes, pair.object.attributes)
+            == false
+    }
+
+    /// - Returns: nil when the new image has a name that the old one had not.
+    private func pairs(
+        _ entries: [(name: EntryName, ImageRecord)], in directory: NodeID
+    ) throws -> [Pair]? {
+        var pairs: [Pair] = []
+        for (name, object) in entries {
+            let place = EntryName(directory: directory, name: name.name)
+            guard let was = try old.child(place) else { return nil }
+            pairs.append((was, object))
+        }
+        return pairs
     }
 
     // MARK: What goes with a name
