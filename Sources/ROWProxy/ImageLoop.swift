@@ -87,8 +87,9 @@ final class ImageLoop {
                 remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
             } else if configuration.manifestRoot != nil {
                 throw ConfigurationError(
-                    message: "the image's publisher has signed its content, which only a cache can compare "
-                        + "blocks with: give --cache-size another size than 0")
+                    message:
+                        "the image's publisher has signed its content, and without a cache no block "
+                        + "is compared with that: give --cache-size another size than 0")
             }
             if let reads {
                 let directory = state.image(source)
