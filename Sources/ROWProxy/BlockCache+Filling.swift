@@ -9,6 +9,8 @@ extension BlockCache {
         let layout: CacheLayout
         let blocks: Range<UInt64>
         let data: ByteBuffer
+        /// What ``BlockCache/doubts`` was when they came.
+        let doubts: Int
         let done: (_ isKept: Bool) -> Void
 
         /// What of memory it holds: the buffer that a small file came in is larger than the file.
@@ -28,6 +30,7 @@ extension BlockCache {
         fileprivate var hasFailed = false
         /// When the disk last had no room, or failed otherwise, if that still counts.
         fileprivate var lastFailure: NIODeadline?
+        var isEmpty: Bool { queue.isEmpty && count == 0 }
         /// Blocks that were written.
         fileprivate(set) var blocksDone = 0
 
@@ -46,7 +49,7 @@ extension BlockCache {
         _ layout: CacheLayout, _ blocks: Range<UInt64>, _ data: ByteBuffer,
         done: @escaping (_ isKept: Bool) -> Void
     ) {
-        let fill = Fill(layout: layout, blocks: blocks, data: data, done: done)
+        let fill = Fill(layout: layout, blocks: blocks, data: data, doubts: doubts, done: done)
         forgetFailure()
         guard !filling.hasFailed,
             filling.memoryBytes + fill.memoryBytes <= Filling.memoryBytesMaximum
@@ -137,7 +140,12 @@ extension BlockCache {
         }
         // Otherwise the file was lost while this was written.
         guard entry.file === file else { return false }
-        entry.blocks.checked(fill.blocks)
+        // What came before all was doubted is read, and confirmed, like anything else that was there.
+        if fill.doubts == doubts {
+            entry.blocks.checked(fill.blocks)
+        } else {
+            entry.blocks = CachedBlocks()
+        }
         // Those who write at the same time may be heard of in another order, and only add to it.
         index.set(id, allocated: max(allocated, index.allocated(of: id)))
         filling.blocksDone += fill.blocks.count

@@ -33,7 +33,9 @@ extension BlockCache {
         guard blocks.count == 1 else { return then(nil) }
         let block = blocks.lowerBound
         find(layout, [block]) { present, _ in
-            guard !present.isEmpty else { return then(nil) }
+            guard !present.isEmpty,
+                !self.needsConfirmation || self.checkedFile(id, range) != nil
+            else { return then(nil) }
             self.read(layout, block) { data in
                 let start = Int(range.lowerBound - layout.bytes(of: block).lowerBound)
                 then(data.flatMap { $0.getSlice(at: $0.readerIndex + start, length: range.count) })

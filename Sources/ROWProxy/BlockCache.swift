@@ -26,6 +26,8 @@ final class BlockCache {
     /// Bytes that the checksum says are those that were written must be compared with the manifest, too,
     /// before they count as checked: see ``confirm(_:_:)``.
     private(set) var needsConfirmation = false
+    /// Counts ``doubtAll()``: what was on its way to the disk then must be confirmed, too.
+    private(set) var doubts = 0
     /// What was there at the start is in the index.
     private(set) var isScanned = false
     private var scanWaiters: [() -> Void] = []
@@ -334,12 +336,15 @@ final class BlockCache {
     /// What is kept may be anything: from now on each block must be confirmed.
     func doubtAll() {
         needsConfirmation = true
+        doubts += 1
         for entry in entries.values { entry.blocks = CachedBlocks() }
     }
 
     /// What was read of a block is what the image has there, or is not.
     func confirm(_ layout: CacheLayout, _ block: UInt64, isRight: Bool) {
         let entry = entry(layout)
+        // It may have been given up meanwhile.
+        guard entry.file != nil, entry.blocks.state(of: block) == .unchecked else { return }
         if isRight {
             entry.blocks.checked(block..<block + 1)
         } else {
@@ -347,6 +352,9 @@ final class BlockCache {
             damaged(layout.id, "is not what the manifest says in block \(block)")
         }
     }
+
+    /// Whether there is nothing on disk, or on its way there.
+    var isEmpty: Bool { index.count == 0 && filling.isEmpty }
 
     // MARK: For operators
 

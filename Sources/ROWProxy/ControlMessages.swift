@@ -68,6 +68,8 @@ extension Proxy {
         var cacheSize: UInt64?
         var mainTimeout: Int64?
         var servers: String?
+        /// The root that the image's manifest must have, in hexadecimal.
+        var manifestRoot: String?
 
         /// What a process wants of another.
         init(_ configuration: Configuration) {
@@ -82,6 +84,7 @@ extension Proxy {
             unstableBytesMaximum = configuration.unstableBytesMaximum
             cacheSize = configuration.givenCacheSize?.bytes
             mainTimeout = configuration.givenMainTimeout?.nanoseconds
+            manifestRoot = configuration.manifestRoot.map { "\($0)" }
             // A commit goes by what is remembered of the image.
             if case .servers(let urls) = configuration.image, !configuration.isPassing {
                 servers = Image.text(of: urls)
@@ -118,6 +121,9 @@ extension Proxy {
             }
             if let time = wanted.mainTimeout, let mainTimeout, time != mainTimeout {
                 return "--main-timeout \(Double(time) / 1e9)"
+            }
+            if let root = wanted.manifestRoot, root != manifestRoot {
+                return "an image whose manifest is \(root)"
             }
             return missingServer(of: wanted)
         }

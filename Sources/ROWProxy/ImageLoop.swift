@@ -63,7 +63,8 @@ final class ImageLoop {
                 configuration.isPassing ? LastServed.read(state.image(source))?.cacheLimit : nil
             let limit = configuration.givenCacheSize?.bytes ?? last
             let served = LastServed(
-                servers: Proxy.Image.text(of: urls), cacheLimit: configuration.cacheSize.bytes)
+                servers: Proxy.Image.text(of: urls), cacheLimit: configuration.cacheSize.bytes,
+                manifestRoot: configuration.manifestRoot)
             image = try ImageStore(
                 directory: state.image(source), source: source, root: root,
                 servers: urls.map { Proxy.canonicalName(of: $0) },

@@ -41,6 +41,8 @@ final class ImageManifest {
     private var isHolding: Bool
     private var hasLinksOfServers = false
     private var isClosed = false
+    /// Blocks of main were used before it was known that there is a manifest.
+    private var hasPassedUnchecked = false
     private var retry: Scheduled<Void>?
     let copies: ChunkCopies?
     var counts = SessionStatus.Manifest.Counts()
@@ -77,6 +79,12 @@ final class ImageManifest {
     private var sumsPath: FilePath { directory.appending(ManifestPlace.sums) }
 
     func start() {
+        if let known = image.manifest, let expectedRoot, expectedRoot != known.root {
+            onEvent(
+                "the image was served with the manifest \(known.root) before, and is to have "
+                    + "\(expectedRoot) now: it is not served")
+            return enter(.unusable)
+        }
         if let known = image.manifest, expectedRoot == nil || expectedRoot == known.root,
             let data = FileManager.default.contents(atPath: sumsPath.string),
             let sums = try? ManifestSums(bytes: Array(data)), sums.rootHash == known.root
@@ -88,7 +96,7 @@ final class ImageManifest {
     }
 
     private func look() {
-        remote.findManifest(expecting: expectedRoot) { result in
+        remote.findManifest(expecting: expectedRoot ?? image.manifest?.root) { result in
             guard !self.isClosed else { return }
             switch result {
             case .success(let found?): self.adopt(found)
@@ -106,6 +114,8 @@ final class ImageManifest {
     }
 
     private func adopt(_ found: Replica.FoundManifest) {
+        // What is fetched from now on waits, to be compared.
+        isHolding = true
         func failed(_ why: String) {
             onEvent("the image's manifest cannot be used: \(why)")
             enter(.unusable)
@@ -121,7 +131,7 @@ final class ImageManifest {
                     try self.image.adopt(
                         manifest: found.sums.rootHash, directory: found.directory,
                         database: found.database, replica: found.replica,
-                        isLate: self.cache.index.count > 0)
+                        isLate: self.hasPassedUnchecked || !self.cache.isEmpty)
                 } catch {
                     return failed("\(error)")
                 }
@@ -144,7 +154,7 @@ final class ImageManifest {
         }
         self.sums = sums
         self.layout = layout
-        cache.index.pinned.insert(known.database)
+        if isKeptWhole(layout) { cache.index.pinned.insert(known.database) }
         hasLinksOfServers = image.hasLinksOfServers()
         if known.isLate { cache.doubtAll() }
         let bound = NIOLoopBound(self, eventLoop: loop)
@@ -178,11 +188,12 @@ final class ImageManifest {
 
     private var isOpen: Bool { if case .open = state { true } else { false } }
 
+    /// Whether the cache has room for it, beside what clients need.
+    private func isKeptWhole(_ layout: CacheLayout) -> Bool { layout.size < cache.limit / 2 }
+
     /// Gets all of it, a few pieces at a time, unless the cache is too small to keep it.
     private func load(from piece: UInt64) {
-        guard !isClosed, let layout, piece < layout.blockCount, layout.size < cache.limit / 2 else {
-            return
-        }
+        guard !isClosed, let layout, piece < layout.blockCount, isKeptWhole(layout) else { return }
         let pieces = piece..<min(piece + Self.loadBlocks, layout.blockCount)
         reads.fetchAhead(layout, pieces) { fetched in
             guard !self.isClosed else { return }
@@ -209,6 +220,9 @@ final class ImageManifest {
             waiting.append { mayProceed in
                 if mayProceed { self.perform(fetch, then: then) } else { then(.failed(.jukebox)) }
             }
+        case .unusable where expectedRoot != nil:
+            // Nothing can be compared with what its publisher signed.
+            then(.failed(.io))
         case .looking, .absent, .unusable: then(nil)
         case .open(let worker, _):
             guard let path = image.path(of: fetch.subject) else { return then(.failed(.stale)) }
@@ -286,8 +300,14 @@ final class ImageManifest {
     private func abandon(_ why: String) {
         guard isOpen else { return }
         onEvent("the image's manifest is damaged, and not used any more: \(why)")
-        close(then: {})
-        isClosed = false
+        if case .open(_, let pieces) = state { pieces.close() }
+        retry?.cancel()
+        if let pathOfPieces { PiecewiseFiles.remove(pathOfPieces) }
+        pathOfPieces = nil
+        layout = nil
+        // What comes now is compared with nothing.
+        image.doubtBlocks()
+        image.commit { _ in }
         enter(.unusable)
     }
 
@@ -305,6 +325,7 @@ final class ImageManifest {
     func hashes(
         of id: NodeID, _ blocks: Range<UInt64>, then: @escaping (Hashes) -> Void
     ) {
+        guard !isClosed else { return then(.unavailable) }
         guard case .open(let worker, _) = state, let sums else {
             // What is asked for before that is known must wait, or it would go unchecked.
             if case .looking = state, isHolding {
@@ -317,7 +338,8 @@ final class ImageManifest {
                 }
                 return
             }
-            return then(.none)
+            hasPassedUnchecked = true
+            return then(expectedRoot == nil ? .none : .unavailable)
         }
         // The manifest's own pieces; its thread may be waiting for them.
         if id == layout?.id {
@@ -352,7 +374,11 @@ final class ImageManifest {
         _ id: NodeID, _ range: Range<UInt64>, _ data: ByteBuffer,
         then: @escaping (Verdict) -> Void
     ) {
-        guard let layout = cache.layout(of: id), !range.isEmpty else { return then(.right) }
+        guard !range.isEmpty else { return then(.right) }
+        guard let layout = cache.layout(of: id) else {
+            // Too long to be kept, and so to be compared.
+            return then(isOpen || expectedRoot != nil ? .wrong(block: 0) : .right)
+        }
         let blocks = layout.blocks(of: range)
         guard layout.bytes(of: blocks) == range else { return then(.right) }
         hashes(of: id, blocks) { hashes in

@@ -55,7 +55,7 @@ extension RemoteImage {
             case .unavailable: then(.status(.jukebox))
             case .wrong(let block):
                 let what = "\(self.pathText(id)) has other bytes there in block \(block)"
-                guard !self.isAlone else {
+                guard !self.isAlone, !self.isChanged(id) else {
                     replica.onEvent(": \(what) than the manifest says")
                     return then(.status(.io))
                 }

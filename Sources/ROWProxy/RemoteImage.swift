@@ -397,7 +397,6 @@ final class RemoteImage {
     /// - Parameter then: told when nothing is under way any more.
     func close(then: @escaping () -> Void) {
         isClosed = true
-        manifest = nil
         probes?.cancel()
         parkedTimer?.task.cancel()
         changes?.close()

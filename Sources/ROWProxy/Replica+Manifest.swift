@@ -41,6 +41,13 @@ extension Replica {
                     }
                     self.look(for: ManifestPlace.database, in: at, by: deadline, else: then) {
                         database, _ in
+                        guard database.attributes.type == .regular,
+                            database.attributes.size == UInt64(found.size)
+                        else {
+                            self.onEvent(
+                                "'s manifest is of no use: it is not as long as its sums say")
+                            return then(.success(nil))
+                        }
                         then(
                             .success(
                                 FoundManifest(

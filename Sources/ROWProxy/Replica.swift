@@ -215,6 +215,8 @@ final class Replica {
 
     private func check() {
         enter(.checking)
+        // What no server has as it was says nothing about this one.
+        if let id = disputed?.id, owner.isChanged(id) { disputed = nil }
         guard let disputed, let difference, let manifest = owner.manifest else {
             return compare()
         }

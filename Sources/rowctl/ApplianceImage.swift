@@ -79,13 +79,13 @@ enum ApplianceImage {
             found = try await catalogue.resolve(reference)
         } catch {
             // Machines that have booted once go on while the catalogue is away.
-            guard error.code != .invalid, let version = reference.version,
+            guard error.code == .unreadable, let version = reference.version,
                 let image = lastServed(reference, state)
             else { throw error }
             ["\(error); going on with the servers that it had last"].warn()
             return Chosen(
                 image: image,
-                manifestRoot: ImageStore.manifestRoot(in: state.image(image.canonicalName)),
+                manifestRoot: LastServed.read(state.image(image.canonicalName))?.manifestRoot,
                 use: try Use(catalogue, reference.appliance, version, period: Use.periodDefault))
         }
         found.warnings.warn()
@@ -145,6 +145,10 @@ enum ApplianceImage {
                     guard let proxy = place.proxy.withLock(\.self) else { continue }
                     do {
                         let locations = try await catalogue.locations(of: version, appliance)
+                        // It may have been stopped meanwhile.
+                        guard !Task.isCancelled, place.proxy.withLock(\.self) === proxy else {
+                            continue
+                        }
                         try await proxy.add(servers: locations.compactMap { try? NFSURL($0) })
                     } catch {
                         place.tell("\(error)")

@@ -27,9 +27,11 @@ enum NetbootServer {
                 for await _ in ends { return }
             }
         } catch {
+            use?.detach()
             try? await proxy.stop()
             throw error
         }
+        use?.detach()
         try await proxy.stop()
     }
 

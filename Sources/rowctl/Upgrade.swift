@@ -50,7 +50,17 @@ struct Upgrade: AsyncParsableCommand {
 
     func run() async throws {
         let stored = try StoredSession.read(try state.directory.existingSession(name))
-        let source = try await newSource(stored)
+        let (source, use) = try await newSource(stored)
+        do {
+            try await run(stored, source)
+        } catch {
+            await use?.stop()
+            throw error
+        }
+        await use?.stop()
+    }
+
+    private func run(_ stored: StoredSession, _ source: any ImageSource) async throws {
         let new: ROWCore.Image
         do { new = try await Image.open(source, state: state.directory.layout) } catch {
             guard error.code == .state(.imageInUse) else { throw error }
@@ -80,7 +90,10 @@ struct Upgrade: AsyncParsableCommand {
     private static let conflictsExitCode: Int32 = 2
 
     /// The image that the session is to stand on.
-    private func newSource(_ stored: StoredSession) async throws -> any ImageSource {
+    /// - Returns: also what an appliance is leased by meanwhile.
+    private func newSource(
+        _ stored: StoredSession
+    ) async throws -> (any ImageSource, ApplianceImage.Use?) {
         guard let to = try to ?? newest(stored) else {
             throw UsageError(
                 description:
@@ -89,8 +102,7 @@ struct Upgrade: AsyncParsableCommand {
         }
         let chosen = try await ApplianceImage.choose(
             to, session: nil, catalogue: catalogue, state: state)
-        await chosen.use?.stop()
-        return try Self.source(chosen.image)
+        return (try Self.source(chosen.image), chosen.use)
     }
 
     /// The appliance of the image that it stands on, without a version.

@@ -1,7 +1,6 @@
 import Foundation
 import GRDB
 import NFSProtocol
-public import SystemPackage
 
 /// What is known of an image's manifest: the files that lie in the image's own tree, below `.rowfs`.
 ///
@@ -32,13 +31,6 @@ extension ImageStore {
             database: NodeID(row: database), isLate: late != 0)
     }
 
-    /// The root of the manifest that an image was found to have.
-    /// - Parameter directory: the image's.
-    public static func manifestRoot(in directory: FilePath) -> ContentHash? {
-        let queue = try? StateDatabase.openToRead(directory.appending("image.sqlite").string)
-        return try? queue?.read { try adoptedManifest($0) }?.root
-    }
-
     /// Takes in where a manifest was found. The rows are committed with ``commit(then:)``.
     /// - Parameter directory: `.rowfs`.
     /// - Parameter database: `manifest.sqlite` in it.
@@ -61,6 +53,13 @@ extension ImageStore {
         batch.rows.append(.meta("manifest_database", .integer(id.row)))
         batch.rows.append(.meta("manifest_late", .integer(isLate ? 1 : 0)))
         manifest = AdoptedManifest(root: root, database: id, isLate: isLate)
+    }
+
+    /// Remembers that blocks were kept that nothing was compared with.
+    public func doubtBlocks() {
+        guard let known = manifest, !known.isLate else { return }
+        batch.rows.append(.meta("manifest_late", .integer(1)))
+        manifest = AdoptedManifest(root: known.root, database: known.database, isLate: true)
     }
 
     private func newHiddenNode(

@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 public import SystemPackage
 
@@ -7,10 +8,13 @@ public struct LastServed: Sendable, Hashable {
     public var servers: String?
     /// How much storage its blocks might take up.
     public var cacheLimit: UInt64?
+    /// What its manifest had to be.
+    public var manifestRoot: ContentHash?
 
-    public init(servers: String?, cacheLimit: UInt64?) {
+    public init(servers: String?, cacheLimit: UInt64?, manifestRoot: ContentHash? = nil) {
         self.servers = servers
         self.cacheLimit = cacheLimit
+        self.manifestRoot = manifestRoot
     }
 
     /// Reads it without changing anything.
@@ -24,13 +28,21 @@ public struct LastServed: Sendable, Hashable {
                 db, sql: "SELECT value FROM meta WHERE key = 'servers'")
             let limit = try Int64.fetchOne(
                 db, sql: "SELECT value FROM meta WHERE key = 'cache_limit'")
-            return LastServed(servers: servers, cacheLimit: limit.map { UInt64(clamping: $0) })
+            let root = try Data.fetchOne(
+                db, sql: "SELECT value FROM meta WHERE key = 'signed_root'")
+            return LastServed(
+                servers: servers, cacheLimit: limit.map { UInt64(clamping: $0) },
+                manifestRoot: root.flatMap { root in
+                    guard root.count == ContentHash.byteCount else { return nil }
+                    return root.withUnsafeBytes { ContentHash(bytes: $0) }
+                })
         }
     }
 
     func write(_ db: GRDB.Database) throws {
         let values: [(String, (any DatabaseValueConvertible)?)] = [
             ("servers", servers), ("cache_limit", cacheLimit.map { Int64(clamping: $0) }),
+            ("signed_root", manifestRoot.map { Data($0.bytes) }),
         ]
         for (key, value) in values {
             try db.execute(
