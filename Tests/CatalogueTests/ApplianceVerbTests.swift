@@ -29,7 +29,7 @@ import Testing
         func start(_ words: String...) async throws -> ChildProcess {
             let child = try ChildProcess(
                 try ProjectPaths.builtProgram("rowctl"), ["appliance"] + words + options)
-            _ = try await poll(for: "ready line of \(words)", within: .seconds(30)) {
+            _ = try await poll(for: "ready line of \(words)", within: .seconds(60)) {
                 child.output.contains("ready: ") ? true : nil
             }
             return child
@@ -87,11 +87,11 @@ import Testing
         try await clients[1].kill()
         try await clients[2].kill()
         let reasons = ReasonLog()
-        _ = try await poll(for: "end of the leases", within: .seconds(40)) {
+        _ = try await poll(for: "end of the leases", within: .seconds(120)) {
             await reasons.add(try await publisher.reason("1", "--dry-run") ?? "collected")
             return try await publisher.sharers("\(appliance)/1") == 0 ? true : nil
         }
-        _ = try await poll(for: "collection", within: .seconds(60)) {
+        _ = try await poll(for: "collection", within: .seconds(180)) {
             let reason = try await publisher.reason("1", "--dry-run", "--remove-trees")
             await reasons.add(reason ?? "collected")
             return reason == nil ? true : nil

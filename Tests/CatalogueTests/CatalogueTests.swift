@@ -85,7 +85,7 @@ import Testing
         #expect(try await publisher.sharers(of: reference).clients.count == 1)
         // Nobody renews it from here on.
         await clients[1].close()
-        _ = try await poll(for: "end of the lease", within: .seconds(20)) {
+        _ = try await poll(for: "end of the lease", within: .seconds(60)) {
             try await publisher.sharers(of: reference).clients.isEmpty ? true : nil
         }
         await keepers[1].stop(within: .milliseconds(100))

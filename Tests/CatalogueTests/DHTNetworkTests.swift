@@ -16,7 +16,7 @@ import Testing
         // With these two there are ten.
         let publisher = try await test.open("publisher", text: await network.catalogue())
         // What is put before nodes know each other is with few of them.
-        _ = try await poll(for: "a network of ten", within: .seconds(60)) {
+        _ = try await poll(for: "a network of ten", within: .seconds(180)) {
             let nodes = await publisher.read(.versions(of: appliance)).nodes
             return nodes ?? 0 >= 8 ? true : nil
         }
@@ -54,7 +54,7 @@ import Testing
         _ = try await publisher.publish(first, keyFile: key)
         _ = try await publisher.publish(request("2", leasePeriod: 1), keyFile: key)
         // Quiet for long enough, so that nothing but the partition is in the way.
-        _ = try await poll(for: "end of the wait", within: .seconds(20)) {
+        _ = try await poll(for: "end of the wait", within: .seconds(60)) {
             let results = try await publisher.collect(isDryRun: true, removesTrees: false)
             return results.first?.outcome == .collected ? true : nil
         }

@@ -70,8 +70,15 @@ public final class RowctlProcess: Sendable {
     public func restart() async throws {
         var again = arguments
         if !again.contains("--listen") { again += ["--listen", "127.0.0.1:\(export.port)"] }
-        let (fresh, place) = try await Self.launch(
-            again, environment: environment, by: wrapper)
+        // A port that it was given by chance may be that of somebody's connection for a moment.
+        let (fresh, place) = try await poll(for: "port of before", within: .seconds(60)) {
+            do {
+                return try await Self.launch(again, environment: environment, by: wrapper)
+            } catch let failure as ToolFailure
+            where failure.result.errors.contains("Address already in use") {
+                return nil
+            }
+        }
         guard place == export else {
             let result = Tool.Result(
                 status: try await fresh.kill(), output: fresh.output, errors: "not where it was")

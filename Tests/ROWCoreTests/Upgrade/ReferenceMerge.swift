@@ -152,6 +152,9 @@ struct ReferenceMerge {
         base[id].isDirectory ? directoryPartner(id) : partners[id]
     }
 
+    /// Whether an object may correspond to any of several, and which it does is a matter of order.
+    private(set) var isAmbiguous = false
+
     private mutating func findPartners() {
         let files = base.objects.keys.filter {
             !base[$0].isDirectory && isAlive($0) && touched.contains($0)
@@ -175,7 +178,11 @@ struct ReferenceMerge {
             guard let best = choices.map(\.rank).min() else { continue }
             let equal = choices.filter { $0.rank == best }.map(\.object)
             partners[id] = equal[0]
-            if Set(equal).count > 1 { partners[id] = firstByOwnPath(id, among: Set(equal)) }
+            if Set(equal).count > 1 {
+                // Of names that the session does not have none comes before another.
+                if best >= 2 { isAmbiguous = true }
+                partners[id] = firstByOwnPath(id, among: Set(equal))
+            }
             if let found = partners[id] { taken.insert(found) }
         }
     }
