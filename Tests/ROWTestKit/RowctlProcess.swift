@@ -75,7 +75,8 @@ public final class RowctlProcess: Sendable {
             do {
                 return try await Self.launch(again, environment: environment, by: wrapper)
             } catch let failure as ToolFailure
-            where failure.result.errors.contains("Address already in use") {
+                where failure.result.errors.contains("Address already in use")
+            {
                 return nil
             }
         }
