@@ -161,8 +161,12 @@ final class CachedReads {
     private func readFromDisk(_ layout: CacheLayout, _ block: UInt64) {
         cache.read(layout, block) { data in
             guard let data else { return self.fetch(layout, [block]) }
-            guard self.cache.needsConfirmation, let manifest = self.manifest else {
+            guard self.cache.needsConfirmation else {
                 return self.land(layout, block, .success(data), isKept: false)
+            }
+            guard let manifest = self.manifest else {
+                let failure = MainSource.ReadFailure(status: .jukebox)
+                return self.land(layout, block, .failure(failure), isKept: false)
             }
             manifest.verify(layout.id, layout.bytes(of: block), data) { verdict in
                 switch verdict {

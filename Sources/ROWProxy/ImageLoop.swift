@@ -45,8 +45,8 @@ final class ImageLoop {
         let events = events
         let state = configuration.state
         let source = configuration.image.canonicalName
-        let kind: MainSource.Kind
         SessionState.makeRoom(in: state.session(configuration.session))
+        let kind: MainSource.Kind
         switch address {
         case .directory(let path):
             let directory = try DirectoryImage(path: path)
@@ -55,53 +55,14 @@ final class ImageLoop {
                 isDurable: isDurable, loop: executor)
             kind = .directory(directory)
         case .servers(let urls, let options, let first):
-            let root = first.map {
-                MainEntry(
-                    attributes: $0.opened.attributes, handle: $0.opened.client.rootHandle)
-            }
-            let last =
-                configuration.isPassing ? LastServed.read(state.image(source))?.cacheLimit : nil
-            let limit = configuration.givenCacheSize?.bytes ?? last
-            let served = LastServed(
-                servers: Proxy.Image.text(of: urls), cacheLimit: configuration.cacheSize.bytes,
-                manifestRoot: configuration.manifestRoot)
-            image = try ImageStore(
-                directory: state.image(source), source: source, root: root,
-                servers: urls.map { Proxy.canonicalName(of: $0) },
-                rootServer: first?.index ?? 0, served: configuration.isPassing ? nil : served,
-                isDurable: isDurable, loop: executor)
+            image = try Self.openStore(configuration, urls, first, isDurable, executor)
             let remote = RemoteImage(
                 servers: urls, first: first,
                 settings: ReplicaSettings(
                     options: options, timeout: configuration.mainTimeout,
                     timing: configuration.replicaTiming, image: image, counters: counters,
                     loop: loop, onEvent: { events.add($0) }))
-            var reads: CachedReads?
-            if limit != 0 {
-                let cache = BlockCache(
-                    directory: CacheDirectory(image: state.image(source)),
-                    limit: limit ?? Proxy.Configuration.cacheSizeDefault.bytes,
-                    hasRoomForAll: configuration.isPassing && limit == nil, image: image,
-                    loop: loop, pool: pool, onEvent: { events.add($0) })
-                cache.index.pinned = try image.pinned()
-                reads = CachedReads(cache: cache, remote: remote, counters: counters)
-                remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }
-            } else if configuration.manifestRoot != nil {
-                throw ConfigurationError(
-                    message:
-                        "the image's publisher has signed its content, and without a cache no block "
-                        + "is compared with that: give --cache-size another size than 0")
-            }
-            if let reads {
-                let directory = state.image(source)
-                let manifest = ImageManifest(
-                    of: remote, reads: reads, directory: directory,
-                    expectedRoot: configuration.manifestRoot,
-                    copies: Self.copies(in: state, of: directory, loop: loop, events), pool: pool)
-                remote.manifest = manifest
-                reads.manifest = manifest
-            }
-            kind = .remote(remote, reads: reads)
+            kind = .remote(remote, reads: try Self.openCache(of: remote, configuration, pool))
         }
         image.onEvent = { events.add($0) }
         for name in state.sessionNames() {
@@ -145,20 +106,6 @@ final class ImageLoop {
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.flushInterval, delay: Self.flushInterval
         ) { _ in bound.value.flush() }
-    }
-
-    /// Where blocks of other images are on this machine. Without that all works, but for what is saved.
-    private static func copies(
-        in state: StateDirectory, of directory: FilePath, loop: any EventLoop, _ events: EventLog
-    ) -> ChunkCopies? {
-        do {
-            return ChunkCopies(
-                try ChunkIndex(state: state.layout),
-                image: directory.lastComponent?.string ?? "", loop: loop)
-        } catch {
-            events.add("blocks of other images cannot be found: \(error)")
-            return nil
-        }
     }
 
     /// How much of the image may be kept; nil where nothing can be.

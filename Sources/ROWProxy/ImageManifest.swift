@@ -215,6 +215,7 @@ final class ImageManifest {
     /// Answers a fetch, if there is a manifest to do so.
     /// - Parameter then: hears nil when main is to be asked.
     func perform(_ fetch: Fetch, then: @escaping (FetchResult?) -> Void) {
+        guard !isClosed else { return then(.failed(.jukebox)) }
         switch state {
         case .looking where isHolding:
             waiting.append { mayProceed in
@@ -472,9 +473,16 @@ final class ImageManifest {
         if case .open(let worker, let pieces) = state {
             pieces.close()
             remaining += 1
-            let back = NIOLoopBound(finished, eventLoop: loop)
+            let back = NIOLoopBound((self, finished), eventLoop: loop)
             let loop = loop
-            worker.queue.async { loop.execute { back.value() } }
+            worker.queue.async {
+                loop.execute {
+                    let (manifest, finished) = back.value
+                    // What gets pieces refers to this object.
+                    manifest.state = .absent
+                    finished()
+                }
+            }
         }
         if let copies {
             remaining += 1

@@ -30,7 +30,7 @@ final class RemoteImage {
     private var parkedTimer: (deadline: NIODeadline, task: Scheduled<Void>)?
     private var gatheredReads = GatheredReads()
     private var probes: Scheduled<Void>?
-    private var isClosed = false
+    private(set) var isClosed = false
     /// Files that no server had as they were known, until when they are stale without being asked for.
     private var changed: [NodeID: NIODeadline] = [:]
     private var settling: [Suspicion: [(Settled) -> Void]] = [:]
@@ -397,6 +397,7 @@ final class RemoteImage {
     /// - Parameter then: told when nothing is under way any more.
     func close(then: @escaping () -> Void) {
         isClosed = true
+        manifest = nil
         probes?.cancel()
         parkedTimer?.task.cancel()
         changes?.close()

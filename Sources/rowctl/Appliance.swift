@@ -101,6 +101,14 @@ struct CatalogueOptions: ParsableArguments {
     }
 }
 
+/// Which appliance, or which version of it.
+struct ReferenceArgument: ParsableArguments {
+    @Argument(
+        help: "NAME@KEY[/VERSION], with or without appliance://.",
+        transform: ApplianceReference.init(parsing:))
+    var appliance: ApplianceReference
+}
+
 /// The publisher's key; the verbs that need it by a name alone take it.
 struct KeyOption: ParsableArguments {
     @Option(

@@ -12,7 +12,7 @@ enum ApplianceImage {
         var image: Proxy.Image
         /// What its manifest must be.
         var manifestRoot: ContentHash?
-        /// To be stopped; nil for what is no appliance.
+        /// Nil for what is no appliance.
         var use: Use?
     }
 
@@ -45,10 +45,28 @@ enum ApplianceImage {
         return .appliance(name: name, servers: urls)
     }
 
+    /// Does something with an image, which is leased as long as that takes if it is an appliance.
+    /// - Parameter session: see ``choose(_:session:catalogue:state:)``.
+    static func with<T>(
+        _ argument: String, session: String?, catalogue: CatalogueOptions, state: StateOption,
+        _ work: (Chosen) async throws -> T
+    ) async throws -> T {
+        let chosen = try await choose(
+            argument, session: session, catalogue: catalogue, state: state)
+        do {
+            let result = try await work(chosen)
+            await chosen.use?.stop()
+            return result
+        } catch {
+            await chosen.use?.stop()
+            throw error
+        }
+    }
+
     /// Finds out what an image is. Of an appliance without a version a session that exists keeps the version it
     /// stands on; all others get the newest.
     /// - Parameter session: nil when there is none yet.
-    static func choose(
+    private static func choose(
         _ argument: String, session: String?, catalogue options: CatalogueOptions,
         state: StateOption
     ) async throws -> Chosen {

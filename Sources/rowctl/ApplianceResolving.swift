@@ -65,10 +65,7 @@ struct ApplianceResolve: AsyncParsableCommand {
             offers only older versions is refused.
             """)
 
-    @Argument(
-        help: "NAME@KEY[/VERSION], with or without appliance://.",
-        transform: ApplianceReference.init(parsing:))
-    var appliance: ApplianceReference
+    @OptionGroup var reference: ReferenceArgument
 
     @Flag(help: "Forget which versions were seen before, and believe the catalogue.")
     var acceptRollback = false
@@ -92,8 +89,8 @@ struct ApplianceResolve: AsyncParsableCommand {
 
     func run() async throws {
         let found = try await catalogue.with(state) {
-            if acceptRollback { try await $0.forgetSeen(appliance.appliance) }
-            return try await $0.resolve(appliance)
+            if acceptRollback { try await $0.forgetSeen(reference.appliance.appliance) }
+            return try await $0.resolve(reference.appliance)
         }
         if json {
             print(
@@ -116,10 +113,7 @@ struct ApplianceSharers: AsyncParsableCommand {
         commandName: "sharers", abstract: "Count the clients that use a version: an estimate.",
         discussion: "Exit code 1 when the catalogue could not be read wholly: there may be more.")
 
-    @Argument(
-        help: "NAME@KEY[/VERSION], with or without appliance://.",
-        transform: ApplianceReference.init(parsing:))
-    var appliance: ApplianceReference
+    @OptionGroup var reference: ReferenceArgument
 
     @Flag(help: "As JSON.")
     var json = false
@@ -135,7 +129,9 @@ struct ApplianceSharers: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let sharers = try await catalogue.with(state) { try await $0.sharers(of: appliance) }
+        let sharers = try await catalogue.with(state) {
+            try await $0.sharers(of: reference.appliance)
+        }
         sharers.warnings.warn()
         if json {
             print(
@@ -163,17 +159,14 @@ struct ApplianceLease: AsyncParsableCommand {
             gives the lease up.
             """)
 
-    @Argument(
-        help: "NAME@KEY[/VERSION], with or without appliance://.",
-        transform: ApplianceReference.init(parsing:))
-    var appliance: ApplianceReference
+    @OptionGroup var reference: ReferenceArgument
 
     @OptionGroup var catalogue: CatalogueOptions
     @OptionGroup var state: StateOption
 
     func run() async throws {
         try await catalogue.with(state) { catalogue in
-            let found = try await catalogue.resolve(appliance)
+            let found = try await catalogue.resolve(reference.appliance)
             found.warnings.warn()
             let (firsts, continuation) = AsyncStream<Void>.makeStream()
             let lease = try LeaseKeeper.start(catalogue, found) { event in

@@ -137,15 +137,8 @@ struct NetbootVerb: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let chosen = try await ApplianceImage.choose(
-            image, session: nil, catalogue: catalogue, state: state)
-        do {
-            try await run(chosen)
-        } catch {
-            await chosen.use?.stop()
-            throw error
-        }
-        await chosen.use?.stop()
+        try await ApplianceImage.with(
+            image, session: nil, catalogue: catalogue, state: state, run)
     }
 
     private func run(_ chosen: ApplianceImage.Chosen) async throws {

@@ -55,15 +55,8 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var state: StateOption
 
     func run() async throws {
-        let chosen = try await ApplianceImage.choose(
-            image, session: session, catalogue: catalogue, state: state)
-        do {
-            try await run(chosen)
-        } catch {
-            await chosen.use?.stop()
-            throw error
-        }
-        await chosen.use?.stop()
+        try await ApplianceImage.with(
+            image, session: session, catalogue: catalogue, state: state, run)
     }
 
     private func run(_ chosen: ApplianceImage.Chosen) async throws {

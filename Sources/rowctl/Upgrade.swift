@@ -50,14 +50,9 @@ struct Upgrade: AsyncParsableCommand {
 
     func run() async throws {
         let stored = try StoredSession.read(try state.directory.existingSession(name))
-        let (source, use) = try await newSource(stored)
-        do {
-            try await run(stored, source)
-        } catch {
-            await use?.stop()
-            throw error
-        }
-        await use?.stop()
+        try await ApplianceImage.with(
+            newImage(stored), session: nil, catalogue: catalogue, state: state
+        ) { try await run(stored, Self.source($0.image)) }
     }
 
     private func run(_ stored: StoredSession, _ source: any ImageSource) async throws {
@@ -90,24 +85,15 @@ struct Upgrade: AsyncParsableCommand {
     private static let conflictsExitCode: Int32 = 2
 
     /// The image that the session is to stand on.
-    /// - Returns: also what an appliance is leased by meanwhile.
-    private func newSource(
-        _ stored: StoredSession
-    ) async throws -> (any ImageSource, ApplianceImage.Use?) {
-        guard let to = try to ?? newest(stored) else {
+    private func newImage(_ stored: StoredSession) throws -> String {
+        if let to { return to }
+        guard ApplianceImage.isOne(stored.image) else {
             throw UsageError(
                 description:
                     "session \(name) is on \(stored.image), which is no appliance: say which image "
                     + "to put it onto with --to")
         }
-        let chosen = try await ApplianceImage.choose(
-            to, session: nil, catalogue: catalogue, state: state)
-        return (try Self.source(chosen.image), chosen.use)
-    }
-
-    /// The appliance of the image that it stands on, without a version.
-    private func newest(_ stored: StoredSession) throws -> String? {
-        guard ApplianceImage.isOne(stored.image) else { return nil }
+        // Without its version.
         return try ApplianceReference(
             ApplianceReference(parsing: stored.image).appliance
         ).description

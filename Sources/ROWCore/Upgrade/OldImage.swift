@@ -96,6 +96,15 @@ final class OldImage {
         return names
     }
 
+    /// Names in the order of their paths in the image.
+    func sorted(_ names: Set<EntryName>) throws(StateError) -> [EntryName] {
+        var found: [(path: SessionPath, name: EntryName)] = []
+        for name in names {
+            found.append((try path(name.directory).appending(name.name), name))
+        }
+        return found.sorted { $0.path < $1.path }.map(\.name)
+    }
+
     // MARK: What must be asked for
 
     /// A symbolic link's text.
@@ -142,12 +151,12 @@ final class OldImage {
             return try selectHandle.step() ? selectHandle.blob(0) : nil
         }
         return ImageObject(
-            image: epoch, id: id, path: try path(id), attributes: object.attributes,
+            image: epoch, id: id, path: try path(id).bytes, attributes: object.attributes,
             handle: handle.flatMap { NFS3.FileHandle($0) })
     }
 
     /// The path of an object in the image, without a leading slash.
-    private func path(_ id: NodeID) throws(StateError) -> [UInt8] {
+    private func path(_ id: NodeID) throws(StateError) -> SessionPath {
         var names: [[UInt8]] = []
         var current = id
         while current != .root, names.count < 4096 {
@@ -155,6 +164,6 @@ final class OldImage {
             names.append(object.name)
             current = object.parent
         }
-        return Array(names.reversed().joined(separator: [UInt8(ascii: "/")]))
+        return SessionPath(names: names.reversed())
     }
 }

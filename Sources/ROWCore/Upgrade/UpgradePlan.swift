@@ -60,7 +60,8 @@ struct SessionPath: Hashable, Comparable {
         lhs.names.lexicographicallyPrecedes(rhs.names) { $0.lexicographicallyPrecedes($1) }
     }
 
-    var filePath: FilePath {
-        FilePath(bytes: [UInt8(ascii: "/")] + names.joined(separator: [UInt8(ascii: "/")]))
-    }
+    /// Without a leading slash.
+    var bytes: [UInt8] { Array(names.joined(separator: [UInt8(ascii: "/")])) }
+
+    var filePath: FilePath { FilePath(bytes: [UInt8(ascii: "/")] + bytes) }
 }

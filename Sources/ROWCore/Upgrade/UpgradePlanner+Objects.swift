@@ -88,7 +88,7 @@ extension UpgradePlanner {
         _ subject: UpgradeSubject, _ names: [EntryName], _ taken: Set<NodeID>
     ) async throws -> ImageRecord? {
         var best: (rank: Int, object: ImageRecord)?
-        let others = Set(names).subtracting(subject.standing).sorted()
+        let others = try old.sorted(Set(names).subtracting(subject.standing))
         for (index, name) in (subject.standing + (subject.given.isEmpty ? [] : others)).enumerated()
         {
             guard let directory = try await counterpart(ofDirectory: name.directory),

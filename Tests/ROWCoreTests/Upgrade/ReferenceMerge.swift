@@ -152,9 +152,6 @@ struct ReferenceMerge {
         base[id].isDirectory ? directoryPartner(id) : partners[id]
     }
 
-    /// Whether an object may correspond to any of several, and which it does is a matter of order.
-    private(set) var isAmbiguous = false
-
     private mutating func findPartners() {
         let files = base.objects.keys.filter {
             !base[$0].isDirectory && isAlive($0) && touched.contains($0)
@@ -178,9 +175,8 @@ struct ReferenceMerge {
             guard let best = choices.map(\.rank).min() else { continue }
             let equal = choices.filter { $0.rank == best }.map(\.object)
             partners[id] = equal[0]
-            if Set(equal).count > 1 {
-                // Of names that the session does not have none comes before another.
-                if best >= 2 { isAmbiguous = true }
+            // Of names that the session does not have the first in the old image counts.
+            if best < 2, Set(equal).count > 1 {
                 partners[id] = firstByOwnPath(id, among: Set(equal))
             }
             if let found = partners[id] { taken.insert(found) }
