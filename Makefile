@@ -25,10 +25,10 @@ test: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	$(SWIFT) test --skip-build --skip "$(SOCKETS)|$(NETWORKS)|IntegrationTests"
 	$(SWIFT) test --skip-build --filter "$(SOCKETS)"
-	$(SWIFT) test --skip-build --filter "$(NETWORKS)"
+	$(SWIFT) test --skip-build --no-parallel --filter "$(NETWORKS)"
 	$(SWIFT) test --skip-build --filter IntegrationTests $(if $(ROWFS_LONG),,$(SLOW))
 
-# Networks of many nodes, which do not form on a machine that is busy with other tests.
+# Networks of many nodes: they do not form on a machine that is busy with other tests, one at a time.
 NETWORKS = ^CatalogueTests\.
 
 SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.

@@ -78,11 +78,19 @@ import Testing
             clients.append(client)
         }
         let reference = try ApplianceReference(appliance, version: "1")
-        let sharers = try await publisher.sharers(of: reference)
-        #expect(sharers.clients.count == 2 && sharers.leases == 2)
-        #expect(sharers.incompleteness == nil)
+        // What is put is with all nodes in a moment, and not at once.
+        func waitForSharers(_ count: Int) async throws {
+            _ = try await poll(for: "\(count) sharers", within: .seconds(60)) {
+                let sharers = try await publisher.sharers(of: reference)
+                let isRight =
+                    sharers.clients.count == count && sharers.leases == count
+                    && sharers.incompleteness == nil
+                return isRight ? true : nil
+            }
+        }
+        try await waitForSharers(2)
         await keepers[0].stop()
-        #expect(try await publisher.sharers(of: reference).clients.count == 1)
+        try await waitForSharers(1)
         // Nobody renews it from here on.
         await clients[1].close()
         _ = try await poll(for: "end of the lease", within: .seconds(60)) {

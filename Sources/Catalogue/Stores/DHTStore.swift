@@ -10,11 +10,13 @@ final class DHTStore: CatalogueStore {
     let refreshInterval: Duration? = .seconds(180)
     let lifeDefault: Int64 = 600
 
-    /// A node that is younger may not know its neighbours: that it finds nothing proves nothing.
-    private static let ageOfBelief = Duration.seconds(2)
+    /// A node that still gets to know others may not know those that have the values: that it finds nothing
+    /// proves nothing until it has known no more for so long.
+    private static let settlingTime = Duration.seconds(3)
 
     private let program: DHTProgram
-    private let began = ContinuousClock.now
+    /// The most good nodes that were known, and since when.
+    private let known = Mutex((nodes: 0, since: ContinuousClock.now))
     /// Bytes of values that one reading looks at.
     private let readBytesMaximum: Int
 
@@ -42,13 +44,22 @@ final class DHTStore: CatalogueStore {
                 reading.nodes = answer.nodes
                 reading.incompleteness = Self.incompleteness(answer)
                 let isEmpty = selection.withLock { $0.records.isEmpty }
-                if answer.ok == true, !isEmpty || .now - began >= Self.ageOfBelief { break }
+                let isSettled = isSettled(answer.nodes ?? 0)
+                if answer.ok == true, !isEmpty || isSettled { break }
             } catch {
                 reading.incompleteness = error.message
             }
         } while await Self.mayTryAgain(until: end)
         reading.selection = selection.withLock { $0 }
         return reading
+    }
+
+    private func isSettled(_ nodes: Int) -> Bool {
+        known.withLock { known in
+            let now = ContinuousClock.now
+            if nodes > known.nodes { known = (nodes, now) }
+            return now - known.since >= Self.settlingTime
+        }
     }
 
     func put(_ record: SignedRecord, within limit: Duration) async throws(CatalogueError) {
