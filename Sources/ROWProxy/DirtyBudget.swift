@@ -7,7 +7,8 @@ import SystemPackage
 
 /// Back-pressure for UNSTABLE WRITEs. They go into the page cache at once, but only so far ahead of the
 /// disk: past one limit what was written is written out in the background, past another the replies of
-/// WRITEs wait for that. So a client cannot fill the memory of this machine with dirty pages.
+/// WRITEs wait for that. So a client cannot fill the memory of this machine with dirty pages. A block
+/// that is written again before it was written out takes no more memory and counts once.
 ///
 /// Loop-confined.
 final class DirtyBudget {
@@ -18,12 +19,16 @@ final class DirtyBudget {
         return min(max(memory / 16, 192 << 20), 1 << 30)
     }()
 
-    /// Bytes written since the last write-out that hold replies back.
+    /// Bytes in blocks written to since the last write-out that hold replies back.
     private let holdBytes: Int
-    /// Bytes written since the last write-out that have the next one start.
+    /// Bytes in blocks written to since the last write-out that have the next one start.
     private let writeOutBytes: Int
     /// Files whose pages are written out one by one; of others the system takes care in its own time.
     private static let filesMaximum = 64
+    private static let blockBytes: UInt64 = 4096
+    /// Pages of all ``Dirty/blocks``, half a kilobyte each. What is written past them counts whenever
+    /// it is.
+    private static let pagesMaximum = 16_384
 
     private let commit: (@escaping () -> Void) -> Void
     private let loop: any EventLoop
@@ -31,11 +36,15 @@ final class DirtyBudget {
     private var dirtyBytes = 0
     private var isWritingOut = false
     private var waiting: [() -> Void] = []
-    private var files: [FileKey: Open] = [:]
+    /// By file, what was written to since the last write-out began.
+    private var dirty: [FileKey: Dirty] = [:]
+    private var dirtyPages = 0
 
-    /// Only as long as the session has it open: a file that is removed takes no space from then on.
-    private struct Open {
+    private struct Dirty {
+        /// Set when its pages must be written out one by one; only as long as the session has it open:
+        /// a file that is removed takes no space from then on.
         weak var file: SparseFile?
+        var blocks = BlockSet()
     }
 
     /// A file of one of the sessions.
@@ -52,7 +61,7 @@ final class DirtyBudget {
     ) {
         self.commit = commit
         self.holdBytes = holdBytes
-        writeOutBytes = min(64 << 20, holdBytes / 3)
+        writeOutBytes = holdBytes / 3
         self.loop = loop
         self.pool = pool
     }
@@ -61,16 +70,31 @@ final class DirtyBudget {
     var isExhausted: Bool { dirtyBytes >= holdBytes }
 
     /// Counts a write.
+    /// - Parameter range: where in the file, bytes.
     /// - Parameter isDurable: whether a commit writes it out; else its pages are written out by
     ///   themselves.
     /// - Parameter file: the file written to; asked for only when its pages may have to be written out.
-    func wrote(_ count: Int, to key: FileKey, isDurable: Bool, file: () -> SparseFile?) {
-        dirtyBytes += count
-        if !isDurable, files[key]?.file == nil {
-            if files.count >= Self.filesMaximum { files = files.filter { $1.file != nil } }
-            if files.count < Self.filesMaximum { files[key] = Open(file: file()) }
+    func wrote(
+        _ range: Range<UInt64>, to key: FileKey, isDurable: Bool, file: () -> SparseFile?
+    ) {
+        guard !range.isEmpty else { return }
+        if dirty[key] == nil, dirty.count >= Self.filesMaximum {
+            dirtyBytes += range.count
+        } else {
+            dirtyBytes += insert(range, into: &dirty[key, default: Dirty()])
+            if !isDurable, dirty[key]?.file == nil { dirty[key]?.file = file() }
         }
         if dirtyBytes >= writeOutBytes { startWritingOut() }
+    }
+
+    /// - Returns: how much more there is to be written out, bytes.
+    private func insert(_ range: Range<UInt64>, into dirty: inout Dirty) -> Int {
+        guard dirtyPages < Self.pagesMaximum else { return range.count }
+        let last = (range.upperBound - 1) / Self.blockBytes
+        let pagesBefore = dirty.blocks.pageCount
+        let added = dirty.blocks.insert(range.lowerBound / Self.blockBytes..<last + 1)
+        dirtyPages += dirty.blocks.pageCount - pagesBefore
+        return added * Int(Self.blockBytes)
     }
 
     /// Runs `then` when writing may go on.
@@ -81,7 +105,14 @@ final class DirtyBudget {
         isWritingOut = true
         let covered = dirtyBytes
         let ended = { self.wroteOut(covered) }
-        if files.isEmpty { commit(ended) } else { writePages { self.commit(ended) } }
+        let files = OpenFiles(list: dirty.values.compactMap(\.file))
+        dirty = [:]
+        dirtyPages = 0
+        if files.list.isEmpty {
+            commit(ended)
+        } else {
+            writePages(of: files) { self.commit(ended) }
+        }
     }
 
     private func wroteOut(_ count: Int) {
@@ -94,9 +125,7 @@ final class DirtyBudget {
         for then in relieved { then() }
     }
 
-    private func writePages(then: @escaping () -> Void) {
-        let files = OpenFiles(list: files.values.compactMap(\.file))
-        self.files = [:]
+    private func writePages(of files: OpenFiles, then: @escaping () -> Void) {
         let ended = NIOLoopBound(then, eventLoop: loop)
         pool.runIfActive(eventLoop: loop) {
             for file in files.list {

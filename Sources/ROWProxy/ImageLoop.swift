@@ -93,6 +93,7 @@ final class ImageLoop {
             nfs: nfs, mount: mount, admission: Admission(configuration.allow),
             connectionsOfOneMaximum: configuration.machines?.connectionsMaximum ?? .max,
             onEvent: { events.add($0) })
+        IdlePolling.make(on: loop) { [server] in server.polling = $0 }
         replies.onForget = { [sessions] owner in
             sessions[tag: owner.session]?.state.forgetReplies(of: owner.client)
         }

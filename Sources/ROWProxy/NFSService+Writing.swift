@@ -32,7 +32,7 @@ extension NFSService {
             }
             counters(of: session).bytesFromClient += arguments.data.count
             budget.wrote(
-                arguments.data.count,
+                arguments.offset..<arguments.offset + UInt64(arguments.data.count),
                 to: DirtyBudget.FileKey(session: session.handles.tag, id: id),
                 isDurable: session.isDurable,
                 file: { Self.file(behind: arguments, id, session) })

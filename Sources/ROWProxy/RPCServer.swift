@@ -10,6 +10,8 @@ final class RPCServer {
     private let mount: MountService
     private let admission: Admission
     private let onEvent: (String) -> Void
+    /// Once it is there.
+    var polling: IdlePolling?
     private var connections: [ObjectIdentifier: RPCHandler] = [:]
     /// How many connections one client may have.
     private let connectionsOfOneMaximum: Int
@@ -80,12 +82,16 @@ final class RPCServer {
     }
 
     /// All calls of one read have been looked at.
-    func turnEnded() { nfs.turnEnded() }
+    func turnEnded() {
+        nfs.turnEnded()
+        polling?.turnEnded()
+    }
 
     func event(_ text: String) { onEvent(text) }
 
     /// Closes every connection.
     func closeAll() {
+        polling?.close()
         for connection in connections.values { connection.close() }
     }
 }

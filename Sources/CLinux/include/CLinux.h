@@ -208,6 +208,10 @@ int clinux_funlock(int fd);
 /// Fills the buffer with random bytes, all of it. Retries on EINTR.
 int clinux_random(void *_Nonnull buffer, size_t count);
 
+/// Makes a counter of events (eventfd) from which each read takes one, with more than anybody takes.
+/// @return a descriptor that does not block and is closed on exec, or a negative errno.
+int clinux_endless_events(void);
+
 // MARK: Checksums
 
 /// Goes on with a CRC-32C (RFC 3720 B.4) over more bytes, by the processor's own instruction where it

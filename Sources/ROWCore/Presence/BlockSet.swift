@@ -1,6 +1,6 @@
 /// A sparse set of block numbers: one bit a block in pages of 4096, and only pages with a bit set take
 /// memory (512 bytes each). Ranges are set and scanned a word at a time.
-struct BlockSet: Sendable {
+public struct BlockSet: Sendable {
     static let wordsPerPage = 64
     private static let pageShift: UInt64 = 12
     private static let blocksPerPage: UInt64 = 1 << pageShift
@@ -9,6 +9,11 @@ struct BlockSet: Sendable {
     private(set) var pages: [UInt64: [UInt64]] = [:]
     /// Blocks in the set.
     private(set) var count = 0
+
+    public init() {}
+
+    /// Pages that take memory.
+    public var pageCount: Int { pages.count }
 
     var isEmpty: Bool { count == 0 }
 
@@ -22,7 +27,7 @@ struct BlockSet: Sendable {
     /// Adds every block of a range.
     /// - Returns: how many of them were not in the set.
     @discardableResult
-    mutating func insert(_ blocks: Range<UInt64>) -> Int {
+    public mutating func insert(_ blocks: Range<UInt64>) -> Int {
         let countBefore = count
         Self.forEachPage(of: blocks) { index, part in
             count += pages[index, default: Self.noBits].setBits(part)
