@@ -54,6 +54,10 @@ ssize_t clinux_pread_nowait(int fd, void *buffer, size_t count, int64_t offset) 
     return transferred(preadv2(fd, &vector, 1, offset, RWF_NOWAIT));
 }
 
+ssize_t clinux_preadv_nowait(int fd, const struct iovec *buffers, int count, int64_t offset) {
+    return transferred(preadv2(fd, buffers, count, offset, RWF_NOWAIT));
+}
+
 ssize_t clinux_pread(int fd, void *buffer, size_t count, int64_t offset) {
     return transferred(pread(fd, buffer, count, offset));
 }

@@ -16,30 +16,48 @@ extension NFSService {
     func readdir(_ call: RPCCall, _ arguments: NFS3.Readdir.Arguments) {
         let limit = min(Int(arguments.count), Self.resultBytesMaximum)
         list(
-            call, arguments.directory, after: arguments.cookie, limit: limit,
-            entry: { session, entry throws(Interrupt) in
-                NFS3.Readdir.Entry(
-                    fileid: entry.id.rawValue, name: NFS3.Filename(entry.name),
-                    cookie: entry.cookie)
-            }, again: { call in self.readdir(call, arguments) })
+            call, arguments.directory, after: arguments.cookie, limit: limit, entrySize: 24,
+            again: { call in self.readdir(call, arguments) }
+        ) { _, cookie, name, child, output throws(Interrupt) in
+            Self.encode(cookie, name, child, into: &output)
+        }
     }
 
     func readdirplus(_ call: RPCCall, _ arguments: NFS3.Readdirplus.Arguments) {
         let limit = min(Int(arguments.maxcount), Self.resultBytesMaximum)
+        let size = 24 + 4 + NFS3.Attributes.encodedSize + 4 + 4 + VirtualHandle.byteCount
         list(
-            call, arguments.directory, after: arguments.cookie, limit: limit,
-            entry: { session, entry throws(Interrupt) in
-                NFS3.Readdirplus.Entry(
-                    fileid: entry.id.rawValue, name: NFS3.Filename(entry.name),
-                    cookie: entry.cookie, attributes: try session.attributes(of: entry.id),
-                    handle: session.handle(of: entry.id))
-            }, again: { call in self.readdirplus(call, arguments) })
+            call, arguments.directory, after: arguments.cookie, limit: limit, entrySize: size,
+            again: { call in self.readdirplus(call, arguments) }
+        ) { session, cookie, name, child, output throws(Interrupt) in
+            let (attributes, handle) = try session.listed(child)
+            Self.encode(cookie, name, child, into: &output)
+            output.encode(true)
+            attributes.encode(into: &output)
+            output.encode(true)
+            handle.encode(into: &output)
+        }
     }
 
-    private func list<Entry: XDREncodable>(
+    /// What entry3 and entryplus3 begin with, after the boolean that precedes them.
+    private static func encode(
+        _ cookie: UInt64, _ name: UnsafeRawBufferPointer, _ child: NodeID,
+        into output: inout OutputRawSpan
+    ) {
+        output.encode(true)
+        output.encode(child.rawValue)
+        output.encodeOpaque(name.bytes)
+        output.encode(cookie)
+    }
+
+    /// - Parameter entrySize: bytes of an entry without those of its name and their padding.
+    private func list(
         _ call: RPCCall, _ handle: NFS3.FileHandle, after cookie: UInt64, limit: Int,
-        entry make: (SessionState, SessionState.DirectoryEntry) throws(Interrupt) -> Entry,
-        again: @escaping (RPCCall) -> Void
+        entrySize: Int, again: @escaping (RPCCall) -> Void,
+        encode: (
+            SessionState, _ cookie: UInt64, _ name: UnsafeRawBufferPointer, _ child: NodeID,
+            inout OutputRawSpan
+        ) throws(Interrupt) -> Void
     ) {
         var resolved: (SessionState, NodeID)?
         do throws(Interrupt) {
@@ -50,27 +68,24 @@ extension NFSService {
             main.namesAhead?.lists(id, after: cookie)
             let header = NFS3.ListingHeader(
                 attributes: try session.attributes(of: id), cookieVerifier: Self.cookieVerifier)
-            var used = 4 + header.encodedSize + NFS3.ListingEnd.encodedSize
-            var entries: [Entry] = []
-            var hasRoom = true
-            let eof = try session.readDirectory(id, after: cookie, credential(call)) {
-                found throws(Interrupt) in
-                let entry = try make(session, found)
-                guard used + entry.encodedSize <= limit else {
-                    hasRoom = false
-                    return false
-                }
-                used += entry.encodedSize
-                entries.append(entry)
-                return true
-            }
-            guard hasRoom || !entries.isEmpty else { throw Interrupt.status(.tooSmall) }
+            let credential = credential(call)
             let xid = call.header.xid
-            call.connection.write(size: RPC.successHeaderSize + used) { output in
+            try call.connection.write(atMost: RPC.successHeaderSize + limit) {
+                output throws(Interrupt) in
                 RPC.encodeSuccess(xid: xid, into: &output)
                 output.encode(NFS3.Status.ok.rawValue)
                 header.encode(into: &output)
-                for entry in entries { entry.encode(into: &output) }
+                var room = limit - 4 - header.encodedSize - NFS3.ListingEnd.encodedSize
+                var count = 0
+                let eof = try session.forEachEntry(of: id, after: cookie, credential) {
+                    cookie, name, child throws(Interrupt) in
+                    room -= entrySize + paddedCount(name.count)
+                    guard room >= 0 else { return false }
+                    try encode(session, cookie, name, child, &output)
+                    count += 1
+                    return true
+                }
+                guard room >= 0 || count > 0 else { throw .status(.tooSmall) }
                 NFS3.ListingEnd(eof: eof).encode(into: &output)
             }
         } catch {

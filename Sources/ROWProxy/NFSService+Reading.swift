@@ -121,7 +121,7 @@ extension NFSService {
 
     /// Answers with `count` bytes that `fill` puts straight into the reply.
     @discardableResult
-    private func reply(
+    func reply(
         _ read: ReadCall, _ plan: SessionState.ReadPlan,
         fill: (UnsafeMutableRawBufferPointer) -> Bool
     ) -> Bool {
@@ -194,7 +194,7 @@ extension NFSService {
     }
 
     /// Gets a range from main and plans again: the file may have been written meanwhile.
-    private func fetchMain(_ range: Range<UInt64>, _ read: ReadCall) {
+    func fetchMain(_ range: Range<UInt64>, _ read: ReadCall) {
         again(read, range) { call, then in
             self.main.read(read.id, range) { result in
                 var have = read.have
@@ -209,7 +209,7 @@ extension NFSService {
     }
 
     /// Gets a range of the shadow that the page cache does not hold, and plans again.
-    private func fetch(
+    func fetch(
         _ parts: [Range<UInt64>], of file: SparseFile, _ layer: Int64, _ read: ReadCall
     ) {
         let range = Self.hull(of: parts)
@@ -241,81 +241,6 @@ extension NFSService {
             case .failure(let failure):
                 self.failRead(call, (read.session, read.id), failure.status)
             }
-        }
-    }
-
-    /// Puts a reply together from runs of shadow, main and zeros.
-    private func assemble(
-        _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
-    ) throws(Interrupt) {
-        let fromMain = runs.filter(\.isMain).map(\.range)
-        for range in fromMain { touched(read.id, range, by: read.session) }
-        if let recorder = recorder(of: read.session) {
-            for range in fromMain { recorder.read(read.id, range) }
-        }
-        if !fromMain.isEmpty, read.have.main?.covers(Self.hull(of: fromMain)) != true {
-            fetchMain(Self.hull(of: fromMain), read)
-            return
-        }
-        if runs.contains(where: \.isInFile) { read.session.countShadowRead() }
-        var failure: Errno?
-        /// What the page cache does not hold, or the shadow server has.
-        var missing: SessionState.ReadRun?
-        reply(read, plan) { memory in
-            for run in runs {
-                let start = Int(run.range.lowerBound - plan.range.lowerBound)
-                let count = Int(run.range.upperBound - run.range.lowerBound)
-                let target = UnsafeMutableRawBufferPointer(
-                    rebasing: memory[start..<(start + count)])
-                switch run.source {
-                case .zeros: target.initializeMemory(as: UInt8.self, repeating: 0)
-                case .main: read.have.main?.copy(run.range, to: target)
-                case .shadow(let file, let layer):
-                    if let piece = read.have.shadow[layer], piece.covers(run.range) {
-                        piece.copy(run.range, to: target)
-                        continue
-                    }
-                    do throws(Errno) {
-                        let result = try file.readNowait(into: target, at: run.range.lowerBound)
-                        if result == .wouldBlock { missing = run }
-                    } catch {
-                        failure = error
-                    }
-                    if missing != nil || failure != nil { return false }
-                case .remote(let file):
-                    guard let piece = read.have.shadow[file.layer], piece.covers(run.range) else {
-                        missing = run
-                        return false
-                    }
-                    piece.copy(run.range, to: target)
-                }
-            }
-            return true
-        }
-        if let failure { throw .status(NFS3.Status(failure)) }
-        guard let missing else { return }
-        let parts = runs.filter { $0.layer == missing.layer }.map(\.range)
-        switch missing.source {
-        case .shadow(let file, let layer): fetch(parts, of: file, layer, read)
-        case .remote(let file): fetch(parts, of: file, read)
-        case .main, .zeros: break
-        }
-    }
-
-    /// From the first to the last byte of ranges that are in order.
-    static func hull(of ranges: [Range<UInt64>]) -> Range<UInt64> {
-        (ranges.first?.lowerBound ?? 0)..<(ranges.last?.upperBound ?? 0)
-    }
-}
-
-extension SessionState.ReadRun {
-    fileprivate var isMain: Bool { if case .main = source { true } else { false } }
-    fileprivate var isInFile: Bool { if case .shadow = source { true } else { false } }
-    fileprivate var layer: Int64? {
-        switch source {
-        case .shadow(_, let layer): layer
-        case .remote(let file): file.layer
-        case .main, .zeros: nil
         }
     }
 }

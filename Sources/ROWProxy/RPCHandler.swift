@@ -161,6 +161,30 @@ final class RPCHandler: ChannelInboundHandler {
         written()
     }
 
+    /// Appends a record whose size shows when it is encoded. When `encode` stops by an error nothing is
+    /// appended.
+    func write<Failure: Error>(
+        atMost size: Int, _ encode: (inout OutputRawSpan) throws(Failure) -> Void
+    ) throws(Failure) {
+        guard !isClosed else { return }
+        var failure: Failure?
+        gathered.writeWithUnsafeMutableBytes(minimumWritableBytes: size + RPC.recordMarkSize) {
+            memory in
+            let start = RPC.recordMarkSize
+            let body = UnsafeMutableRawBufferPointer(rebasing: memory[start..<(start + size)])
+            var output = OutputRawSpan(buffer: body, initializedCount: 0)
+            do throws(Failure) { try encode(&output) } catch {
+                failure = error
+                return 0
+            }
+            let mark = RPC.lastFragment | UInt32(output.byteCount)
+            memory.storeBytes(of: mark.bigEndian, as: UInt32.self)
+            return start + output.byteCount
+        }
+        if let failure { throw failure }
+        written()
+    }
+
     /// Appends a record whose last `payloadCount` bytes (and padding) `fill` puts in place. When it
     /// answers false nothing is appended.
     func write(

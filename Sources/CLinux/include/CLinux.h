@@ -23,6 +23,10 @@ extern "C" {
 /// File systems without support for this answer -EOPNOTSUPP.
 ssize_t clinux_pread_nowait(int fd, void *_Nonnull buffer, size_t count, int64_t offset);
 
+/// The same into several buffers, one after the other.
+ssize_t clinux_preadv_nowait(
+    int fd, const struct iovec *_Nonnull buffers, int count, int64_t offset);
+
 ssize_t clinux_pread(int fd, void *_Nonnull buffer, size_t count, int64_t offset);
 
 ssize_t clinux_pwrite(int fd, const void *_Nonnull buffer, size_t count, int64_t offset);

@@ -110,6 +110,12 @@ public final class CacheFile: @unchecked Sendable {
         return try isWhole ? .bytes : .lost
     }
 
+    /// The same for several parts.
+    public func readNowait(_ parts: ScatteredRead) throws(Errno) -> NowaitRead {
+        if try parts.readNowait(file) == .wouldBlock { return .wouldBlock }
+        return try isWhole ? .bytes : .lost
+    }
+
     private var isWhole: Bool { get throws(Errno) { try file.size == layout.fileBytes } }
 
     /// Reads a block and checks it.

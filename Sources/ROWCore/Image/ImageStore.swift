@@ -35,12 +35,14 @@ public final class ImageStore {
     let selectChild: RowStatement
     private let selectCookie: RowStatement
     private let selectEntries: RowStatement
+    private let selectFromCookie: RowStatement
     private let selectTarget: RowStatement
     private let selectHandle: RowStatement
     let selectLink: RowStatement
     let selectLastCookie: RowStatement
     private let lock: FileLock
 
+    private var listings = ListingCache()
     var nextID: UInt64
     var batch = Batch()
     private var isCommitting = false
@@ -138,6 +140,11 @@ public final class ImageStore {
         selectEntries = try reader.prepare(
             """
             SELECT cookie, name, child FROM dentry WHERE parent = ? AND cookie > ? ORDER BY cookie
+            """)
+        selectFromCookie = try reader.prepare(
+            """
+            SELECT cookie, name, child FROM dentry WHERE parent = ? AND cookie >= ?
+            ORDER BY cookie LIMIT ?
             """)
         selectTarget = try reader.prepare("SELECT target FROM node WHERE id = ?")
         selectHandle = try reader.prepare(
@@ -275,6 +282,44 @@ public final class ImageStore {
                     NodeID(row: selectEntries.int(2)))
             else { return }
         }
+    }
+
+    /// The same for a directory whose listing is complete: from memory what was read lately.
+    func forEachListed(
+        in directory: NodeID, after cookie: UInt64,
+        _ body: (_ cookie: UInt64, _ name: UnsafeRawBufferPointer, _ child: NodeID)
+            throws(Interrupt) -> Bool
+    ) throws(Interrupt) {
+        var place = cookie + 1
+        while true {
+            let chunk = try listingChunk(
+                ListingCache.Key(directory: directory, index: ListingChunk.index(of: place)))
+            guard try chunk.forEach(after: place - 1, body), let next = chunk.next else { return }
+            place = next
+        }
+    }
+
+    private func listingChunk(_ key: ListingCache.Key) throws(Interrupt) -> ListingChunk {
+        if let known = listings[key] { return known }
+        let chunk = ListingChunk()
+        selectFromCookie.bind(1, key.directory.row)
+        selectFromCookie.bind(2, Int64(bitPattern: key.index * ListingChunk.span))
+        // One more tells where it goes on.
+        selectFromCookie.bind(3, Int64(ListingChunk.span + 1))
+        defer { selectFromCookie.reset() }
+        while try selectFromCookie.step() {
+            let cookie = UInt64(bitPattern: selectFromCookie.int(0))
+            guard ListingChunk.index(of: cookie) == key.index else {
+                chunk.next = cookie
+                break
+            }
+            selectFromCookie.withBlob(1) {
+                chunk.append(
+                    cookie: cookie, name: $0, child: NodeID(row: selectFromCookie.int(2)))
+            }
+        }
+        listings.insert(chunk, key)
+        return chunk
     }
 
     func target(of id: NodeID) throws(Interrupt) -> [UInt8]? {

@@ -19,6 +19,14 @@ extension SessionState {
         return handles.handle(of: id)
     }
 
+    /// What READDIRPLUS tells of an entry.
+    package func listed(
+        _ id: NodeID
+    ) throws(Interrupt) -> (attributes: NFS3.Attributes, handle: NFS3.FileHandle) {
+        let node = try node(id)
+        return (node.attributes, handles.handle(of: id, code: node.code))
+    }
+
     /// ACCESS (RFC 1813 §3.3.4), computed here: a read-only main would deny every change.
     public func access(
         _ id: NodeID, _ wanted: UInt32, _ credential: Credential

@@ -19,7 +19,7 @@ public final class SparseFile {
     /// Closed when this object goes.
     public let descriptor: FileDescriptor
     /// Cleared when the file system turns out not to support it.
-    private var supportsNowait = true
+    private(set) var supportsNowait = true
 
     /// Takes over an open descriptor.
     public init(descriptor: FileDescriptor) {

@@ -16,6 +16,9 @@ final class Node {
     var target: [UInt8]?
     /// The changed data, once loaded.
     var content: FileContent?
+    /// Of a directory whose listing in the image is complete: what the session's changes hide of it,
+    /// as far as that was listed.
+    var hidden: HiddenEntries?
     /// The last commit that has or will have rows of this node; what is later than the last
     /// finished one keeps the node in memory.
     var dirtyCommit: UInt64 = 0

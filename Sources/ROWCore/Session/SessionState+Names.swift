@@ -93,5 +93,12 @@ extension SessionState {
         let key = ImageStore.NameKey(directory: directory.id, name: name)
         pendingDeltas[key] = PendingDelta(delta: delta, commit: batch.number)
         batch.names.append(key)
+        guard directory.hidden != nil else { return }
+        do throws(Interrupt) {
+            guard let cookie = try image.cookie(of: name, in: directory.id) else { return }
+            directory.hidden?.hide(cookie)
+        } catch {
+            directory.hidden = nil
+        }
     }
 }

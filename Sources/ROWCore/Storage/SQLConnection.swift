@@ -139,6 +139,12 @@ class SQLStatement {
     /// SQLITE_INTEGER and its like: what the value is, whatever the column was meant to hold.
     final func type(_ column: Int32) -> Int32 { sqlite3_column_type(statement, column) }
 
+    /// The bytes of a BLOB or of a TEXT, as long as nothing else is asked of the statement.
+    final func withBlob(_ column: Int32, _ body: (UnsafeRawBufferPointer) -> Void) {
+        let count = Int(sqlite3_column_bytes(statement, column))
+        body(UnsafeRawBufferPointer(start: sqlite3_column_blob(statement, column), count: count))
+    }
+
     /// The bytes of a BLOB, or of a TEXT.
     final func blob(_ column: Int32) -> [UInt8] {
         let count = Int(sqlite3_column_bytes(statement, column))
