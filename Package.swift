@@ -170,7 +170,7 @@ let package = Package(
         // Measuring and showing.
         .executableTarget(
             name: "nfsload", path: "Benchmarks/Driver",
-            linkerSettings: [.linkedLibrary("nfs"), .linkedLibrary("m")]),
+            linkerSettings: [.linkedLibrary("nfs")]),
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
