@@ -182,33 +182,3 @@ uint64_t look_up(const char *name, struct handle *handle)
     serve(&lookup.done);
     return lookup.bytes;
 }
-
-static void changed(struct rpc_context *rpc, int status, void *data, void *done)
-{
-    check_rpc(rpc, status, "CREATE or REMOVE");
-    check_nfs(*(nfsstat3 *)data, "CREATE or REMOVE");
-    *(bool *)done = true;
-}
-
-void make_file(const char *name)
-{
-    struct rpc_context *rpc = client.connections[0];
-    bool done = false;
-    CREATE3args arguments = {
-        .where = {.dir = wire(&client.root), .name = (char *)name}, .how = {.mode = UNCHECKED}};
-    if (rpc_nfs3_create_async(rpc, changed, &arguments, &done) != 0) {
-        fail("CREATE", rpc_get_error(rpc));
-    }
-    serve(&done);
-}
-
-void remove_file(const char *name)
-{
-    struct rpc_context *rpc = client.connections[0];
-    bool done = false;
-    REMOVE3args arguments = {.object = {.dir = wire(&client.root), .name = (char *)name}};
-    if (rpc_nfs3_remove_async(rpc, changed, &arguments, &done) != 0) {
-        fail("REMOVE", rpc_get_error(rpc));
-    }
-    serve(&done);
-}

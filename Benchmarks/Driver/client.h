@@ -43,10 +43,6 @@ void close_export(void);
 /// - Returns: its size in bytes.
 uint64_t look_up(const char *name, struct handle *handle);
 
-/// Makes an empty file in the export's root, or removes one.
-void make_file(const char *name);
-void remove_file(const char *name);
-
 /// Lets libnfs send and receive until `*condition` is true or, when it is NULL, once.
 void serve(const bool *condition);
 

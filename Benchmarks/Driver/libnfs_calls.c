@@ -124,7 +124,7 @@ static int start_rename(struct rpc_context *rpc, struct call *call)
 {
     RENAME3args arguments = {
         .from = {.dir = wire(&client.root), .name = call->name},
-        .to = {.dir = wire(&client.root), .name = call->other_name}};
+        .to = {.dir = wire(&client.root), .name = call->new_name}};
     return rpc_nfs3_rename_async(rpc, status_done, &arguments, call);
 }
 

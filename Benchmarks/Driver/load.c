@@ -7,48 +7,47 @@
 
 struct load load;
 
+/// Where a block comes in an order that looks random, in which each comes once.
+static uint64_t shuffled(uint64_t block, uint64_t blocks)
+{
+    int bits = 2;
+    while (blocks > (uint64_t)1 << bits) {
+        bits += 1;
+    }
+    uint64_t mask = ((uint64_t)1 << bits) - 1;
+    // Each step only permutes the numbers of so many bits; those that are too large go round again.
+    do {
+        block = (block ^ options.seed) & mask;
+        for (int round = 0; round < 3; round++) {
+            block ^= block >> (bits / 2);
+            block = block * 0x9e3779b97f4a7c15 & mask;
+        }
+    } while (block >= blocks);
+    return block;
+}
+
 static uint64_t choose_offset(void)
 {
-    static uint64_t next_block, state;
-    uint64_t blocks = load.file_bytes / options.size_bytes;
+    static uint64_t next_block;
+    uint64_t blocks = load.file_bytes / options.size_bytes / options.stride;
     if (blocks == 0) {
         blocks = 1;
     }
-    uint64_t block = next_block++;
-    if (options.random) {
-        // xorshift64: cheap and even enough to defeat read-ahead
-        state = state == 0 ? options.seed : state;
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        block = state;
-    }
-    return block % blocks * options.size_bytes;
+    uint64_t block = next_block++ % blocks;
+    return (options.random ? shuffled(block, blocks) : block) * options.stride * options.size_bytes;
 }
 
 void begin(struct call *call)
 {
-    bool has_next_name = options.operation == OP_CREATE || options.operation == OP_REMOVE;
-    if (has_next_name) {
-        snprintf(call->name, sizeof call->name, "%s.%llu", options.file,
-            (unsigned long long)load.started);
+    if (is_each_once()) {
+        unsigned long long number = options.first + load.started;
+        snprintf(call->name, sizeof call->name, "%.200s.%llu", options.file, number);
+        snprintf(call->new_name, sizeof call->new_name, "renamed.%.200s.%llu", options.file, number);
     }
     load.started += 1;
     // The time at which the data was looked for that let it start: one look at the clock for many calls.
     call->started = client.last_answer;
     call->offset = choose_offset();
-}
-
-/// Goes on with the second of what is done in turn, or with the first.
-static void turn(struct call *call)
-{
-    call->is_second = !call->is_second;
-    if (options.operation == OP_RENAME) {
-        char name[NAME_BYTES];
-        memcpy(name, call->name, sizeof name);
-        memcpy(call->name, call->other_name, sizeof name);
-        memcpy(call->other_name, name, sizeof name);
-    }
 }
 
 bool finish(struct call *call, uint64_t bytes)
@@ -57,7 +56,7 @@ bool finish(struct call *call, uint64_t bytes)
     load.done += 1;
     load.bytes += bytes;
     load.done_by[call->connection] += 1;
-    turn(call);
+    call->is_second = !call->is_second;
     bool is_over = options.calls > 0 ? load.started >= options.calls
                                      : client.last_answer >= load.end_time;
     // A file that was created is removed even then.

@@ -10,9 +10,9 @@
 struct call {
     double started;
     uint64_t offset;
-    /// Of the file that create, remove and rename are about, and what rename calls it next.
-    char name[NAME_BYTES], other_name[NAME_BYTES];
-    /// The second of what is done in turn comes next: REMOVE, COMMIT, or the name of before.
+    /// Of the file that create, remove and rename are about, and what rename calls it.
+    char name[NAME_BYTES], new_name[NAME_BYTES];
+    /// The second of what is done in turn comes next: REMOVE or COMMIT.
     bool is_second;
     /// Which of the connections it goes by.
     int connection;

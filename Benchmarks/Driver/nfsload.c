@@ -22,21 +22,17 @@ static double server_cpu_seconds(void)
     return seconds;
 }
 
-/// Gives a call its own file or names.
+/// Gives a call its file and its names.
 static void prepare(struct call *call, int index, const struct handle *shared)
 {
     call->connection = index % options.connections;
     snprintf(call->name, sizeof call->name, "nfsload.%d", index);
-    snprintf(call->other_name, sizeof call->other_name, "nfsload.%d.renamed", index);
-    if (options.operation == OP_RENAME) {
-        make_file(call->name);
-    }
     if (!options.own_files) {
         call->file = *shared;
         return;
     }
     char name[NAME_BYTES];
-    snprintf(name, sizeof name, "%s.%d", options.file, index);
+    snprintf(name, sizeof name, "%.200s.%d", options.file, index);
     uint64_t bytes = look_up(name, &call->file);
     load.file_bytes = index == 0 || bytes < load.file_bytes ? bytes : load.file_bytes;
 }
@@ -44,20 +40,11 @@ static void prepare(struct call *call, int index, const struct handle *shared)
 static void prepare_all(void)
 {
     struct handle shared = {0};
-    bool is_about_names = options.operation == OP_CREATE || options.operation == OP_REMOVE;
-    if (!options.own_files && !is_about_names) {
+    if (!options.own_files && !is_each_once()) {
         load.file_bytes = look_up(options.file, &shared);
     }
     for (int index = 0; index < options.in_flight; index++) {
         prepare(&load.calls[index], index, &shared);
-    }
-}
-
-/// Removes what `prepare` made.
-static void clean_up(void)
-{
-    for (int index = 0; options.operation == OP_RENAME && index < options.in_flight; index++) {
-        remove_file(load.calls[index].name);
     }
 }
 
@@ -169,7 +156,6 @@ int main(int count, char **words)
     if (options.latencies_path != NULL) {
         latencies_write(options.latencies_path);
     }
-    clean_up();
     close_export();
     return 0;
 }

@@ -14,7 +14,7 @@ const char *const operation_names[OP_COUNT] = {
 struct options options = {
     .host = "127.0.0.1", .export = "/export", .label = "", .in_flight = 8, .connections = 1,
     .size_bytes = 32768, .seconds = 2, .operation = OP_READ, .congestion = "cubic",
-    .seed = 0x9e3779b97f4a7c15,
+    .seed = 1, .stride = 1,
 };
 
 static const char usage[] =
@@ -25,15 +25,18 @@ static const char usage[] =
     "  --operation NAME  read, write, getattr, lookup, access, null; read\n"
     "                    write-commit: WRITE, then COMMIT of the file, as one call\n"
     "                    readdirplus: the directory NAME from its beginning to its end, again and again\n"
-    "                    create, remove: files NAME.0, NAME.1... each once, so with --calls\n"
-    "                    create-remove: both in turn; rename: there and back\n"
+    "                    create, remove, rename: files NAME.0, NAME.1... each once, so with --calls;\n"
+    "                    rename makes them renamed.NAME.0...\n"
+    "                    create-remove: both in turn\n"
     "  --size BYTES      of a READ, a WRITE or a listing's page; 32768\n"
     "  --in-flight N     1...4096 calls at a time; 8\n"
     "  --connections N   1...2048, among which the calls in flight are divided; 1\n"
     "  --seconds S       how long; 2\n"
     "  --calls N         how many calls instead, however long they take\n"
-    "  --random          offsets at random, not in order\n"
-    "  --seed N          other offsets at random\n"
+    "  --random          offsets in an order that looks random, each once before any comes again\n"
+    "  --seed N          another such order\n"
+    "  --stride N        only every Nth of the blocks of that size; 1\n"
+    "  --first N         the number of the first of the files that there are each once; 0\n"
     "  --entries N       what a whole listing must have\n"
     "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
     "  --own-files       each of the calls in flight has a file of its own: NAME.0, NAME.1...\n"
@@ -80,13 +83,18 @@ static bool is_raw(const char *client)
     return client[0] == 'r';
 }
 
+bool is_each_once(void)
+{
+    return options.operation == OP_CREATE || options.operation == OP_REMOVE
+        || options.operation == OP_RENAME;
+}
+
 /// Whether the options fit together.
 static bool are_complete(void)
 {
-    bool is_counted = options.operation == OP_CREATE || options.operation == OP_REMOVE;
     return options.port != 0 && options.mount_port != 0 && options.file != NULL
         && options.seconds > 0 && strpbrk(options.label, "\"\\") == NULL
-        && options.connections <= options.in_flight && (!is_counted || options.calls > 0)
+        && options.connections <= options.in_flight && (!is_each_once() || options.calls > 0)
         && options.size_bytes % 4 == 0;
 }
 
@@ -100,6 +108,8 @@ void parse_options(int count, char **words)
         {"own-files", 0, NULL, 'O'}, {"connections", 1, NULL, 'C'},
         {"local-copy", 1, NULL, 'L'}, {"congestion", 1, NULL, 'c'}, {"client", 1, NULL, 'k'},
         {"latencies", 1, NULL, 'H'}, {"entries", 1, NULL, 'E'}, {"seed", 1, NULL, 'x'},
+        {"stride", 1, NULL, 'd'},
+        {"first", 1, NULL, 'F'},
         {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     for (int choice; (choice = getopt_long(count, words, "", known, NULL)) != -1;) {
@@ -122,6 +132,8 @@ void parse_options(int count, char **words)
         case 'H': options.latencies_path = optarg; break;
         case 'N': options.calls = (uint64_t)number(optarg, 1, 1L << 40); break;
         case 'E': options.entries = (uint64_t)number(optarg, 1, 1L << 40); break;
+        case 'F': options.first = (uint64_t)number(optarg, 0, 1L << 40); break;
+        case 'd': options.stride = (uint64_t)number(optarg, 1, 1 << 20); break;
         case 'x': options.seed = (uint64_t)number(optarg, 1, INT64_MAX); break;
         case 'c': options.congestion = optarg; break;
         case 'l': options.label = optarg; break;

@@ -32,8 +32,12 @@ struct options {
     uint64_t calls;
     /// What a whole listing must have, or 0: whatever it has.
     uint64_t entries;
-    /// Where offsets at random begin.
+    /// Which of the orders that look random.
     uint64_t seed;
+    /// How many blocks are one apart.
+    uint64_t stride;
+    /// The number of the first of the files that are each used once.
+    uint64_t first;
     double seconds;
     /// Calls are packed here, not by libnfs.
     bool raw;
@@ -42,6 +46,9 @@ struct options {
 };
 
 extern struct options options;
+
+/// Whether the operation is done once to each of many files.
+bool is_each_once(void);
 
 /// Fills `options`, or prints the usage and ends the program.
 void parse_options(int count, char **words);

@@ -21,6 +21,9 @@
 #define INPUT_BYTES (256 << 10)
 #define PIECES_MAXIMUM 1024
 #define EVENTS_MAXIMUM 256
+/// If more were gathered, few in flight would all be with the server or all be here, and each would wait
+/// for the other.
+#define CALLS_PER_SEND 4
 
 struct connection {
     int descriptor;
@@ -166,10 +169,14 @@ static void receive(struct connection *connection)
     }
     client.last_answer = now_seconds();
     connection->end += (size_t)count;
+    int answers = 0;
     for (size_t record; (record = next_record(connection)) > 0;) {
         const char *bytes = connection->input + connection->begin + 4;
         connection->begin += record + 4;
         answered(bytes, record);
+        if (++answers % CALLS_PER_SEND == 0) {
+            flush(connection);
+        }
     }
     make_room(connection);
 }

@@ -113,7 +113,7 @@ static char *put_arguments(char *to, uint32_t procedure, const struct call *call
     case PROC_READDIRPLUS: return put_listing(to, call);
     case PROC_CREATE: return put_create(to, call);
     case PROC_REMOVE: return put_name(to, call->name);
-    case PROC_RENAME: return put_name(put_name(to, call->name), call->other_name);
+    case PROC_RENAME: return put_name(put_name(to, call->name), call->new_name);
     default: return to;
     }
 }
