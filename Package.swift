@@ -37,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         // Only `make docs` builds it.
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     ],
@@ -170,12 +171,14 @@ let package = Package(
         // Measuring and showing.
         .executableTarget(
             name: "nfsload", path: "Benchmarks/Driver",
-            linkerSettings: [.linkedLibrary("nfs"), .linkedLibrary("m")]),
+            linkerSettings: [.linkedLibrary("nfs")]),
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "XDR", "NFSProtocol", "ROWCore", "ROWTestKit", "nfsload", "rowctl", system,
+                "XDR", "NFSProtocol", "ROWCore", "ROWReport", "ROWTestKit", "nfsload", "rowctl",
+                system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),
         .executableTarget(

@@ -1,22 +1,38 @@
 import ArgumentParser
 import Foundation
-import Glibc
-import ROWTestKit
 
 @main
 struct Benchmarks: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "Benchmarks",
         abstract:
-            "Measure parts of the program alone, and the whole path beside nfs-ganesha.",
+            "Measure parts of the program alone, and the whole path beside other programs.",
         discussion: """
             The whole path is measured with a driver that is not our own client, in turns with \
-            nfs-ganesha in the same run; what counts is the ratio of the medians. Needs root, \
-            nfs-ganesha and libnfs ('make setup').
+            nfs-ganesha in the same run; what counts is the ratio of the medians. The section \
+            'redirect' does the same work with other programs that redirect writes: \
+            --peers names them. The last table has the goals. It starts and ends what it needs.
+            Needs root, nfs-ganesha and libnfs ('make setup'), and what the peers are made of.
             """)
 
     @Option(help: ArgumentHelp("Only what has this in its name.", valueName: "text"))
     var filter = ""
+
+    @Option(
+        name: .customLong("section"),
+        help: ArgumentHelp(
+            "Only that, or those: \(Section.allCases.map(\.rawValue).joined(separator: ", ")).",
+            valueName: "name"))
+    var sections: [Section] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Separated by commas: \(Peer.allCases.map(\.rawValue).joined(separator: ", ")).",
+            valueName: "names"))
+    var peers: Peers = .standard
+
+    @Flag(help: "Install Debian packages that are missing, with apt-get.")
+    var install = false
 
     @Option(help: ArgumentHelp("Measurements of each case and side.", valueName: "n"))
     var rounds = 5
@@ -37,6 +53,11 @@ struct Benchmarks: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Also write the results there.", valueName: "file"))
     var json: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Also draw a chart of each section there, as SECTION.svg.", valueName: "directory"))
+    var charts: String?
+
     func validate() throws {
         guard rounds >= 1, seconds > 0, fileSize >= 1 else {
             throw ValidationError("--rounds, --seconds and --file-size must be positive")
@@ -47,78 +68,46 @@ struct Benchmarks: AsyncParsableCommand {
         #if DEBUG
             try Relaunch.asReleaseBuild()
         #endif
+        let settings = Settings(
+            filter: filter, rounds: rounds, seconds: seconds, fileBytes: fileSize << 20,
+            peers: peers.all)
+        let chosen = Section.allCases.filter {
+            (sections.isEmpty || sections.contains($0)) && $0.hasAny(of: settings)
+        }
+        guard !chosen.isEmpty else {
+            throw ValidationError("nothing has '\(filter)' in its name")
+        }
+        // Packages come by the network, which is out of reach in one of our own.
+        if Relaunch.ownCongestion == nil {
+            try await Requirements.check(chosen, settings, install: install)
+        }
         if congestion != "system", Relaunch.ownCongestion == nil {
             try Relaunch.inOwnNetwork(congestion: congestion)
         }
         let report = Report()
-        for part in CodecParts.all + BlockParts.all + SessionParts.all where selects(part.name) {
-            report.add(try part.measure(rounds: rounds, seconds: seconds))
-        }
-        let cases = WholePathCase.all.filter { selects($0.name) }
-        if !cases.isEmpty {
-            let lab = try await Lab(fileBytes: fileSize << 20, cases: cases)
-            for item in cases {
-                report.add(try await lab.measure(item, rounds: rounds, seconds: seconds))
-            }
-            try await lab.stop()
-        }
-        let durable = DurabilityCase.all.filter { selects($0.name) }
-        if !durable.isEmpty {
-            let lab = try await DurabilityLab()
-            try await lab.measure(durable, rounds: rounds, seconds: seconds, into: report)
-            try await lab.stop()
+        for section in chosen {
+            report.begin(section)
+            try await section.measure(settings, into: report)
         }
         report.finish()
         if let json { try report.write(to: json) }
-    }
-
-    private func selects(_ name: String) -> Bool {
-        filter.isEmpty || name.range(of: filter, options: .caseInsensitive) != nil
+        if let charts { try report.writeCharts(to: charts) }
     }
 }
 
-/// This program once more, elsewhere. The calls only return by an error.
-enum Relaunch {
-    static func asReleaseBuild() throws {
-        note("this is a debug build; building and running the release build instead")
-        let root = ProjectPaths.root.path
-        try execute(
-            try Tool.find("swift"),
-            ["run", "-c", "release", "--package-path", root, "Benchmarks"] + arguments)
-    }
+/// What a run measures, and for how long.
+struct Settings: Sendable {
+    let filter: String
+    let rounds: Int
+    /// Of one measurement.
+    let seconds: Double
+    /// Of the files that are read and written.
+    let fileBytes: Int
+    let peers: Set<Peer>
 
-    private static let marker = "ROWFS_BENCH_CONGESTION"
-
-    /// The congestion control of the network that ``inOwnNetwork(congestion:)`` made; nil elsewhere.
-    static var ownCongestion: String? { ProcessInfo.processInfo.environment[marker] }
-
-    /// nfs-ganesha takes the system's congestion control. A network namespace with routes of our own
-    /// gives it another without changing anything for anybody else. What is mounted goes with the run, too.
-    static func inOwnNetwork(congestion: String) throws {
-        let script = """
-            ip link set lo up || exit 1
-            # nfs-ganesha resolves its address by AI_ADDRCONFIG, which wants one that is not loopback.
-            ip address add 192.0.2.1/32 dev lo || exit 1
-            for place in 127.0.0.0/8 127.0.0.1; do
-                ip route replace local "$place" dev lo table local proto kernel scope host \
-                    src 127.0.0.1 congctl "$0" || exit 1
-            done
-            exec "$@"
-            """
-        setenv(marker, congestion, 1)
-        let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
-        try execute(
-            try Tool.find("unshare"),
-            ["--net", "--mount", "/bin/sh", "-c", script, congestion, program] + arguments)
-    }
-
-    private static var arguments: [String] { Array(CommandLine.arguments.dropFirst()) }
-
-    private static func execute(_ program: String, _ arguments: [String]) throws {
-        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
-        words.append(nil)
-        execv(program, words)
-        throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+    /// Whether a case is to be measured.
+    func selects(_ name: String) -> Bool {
+        filter.isEmpty || name.range(of: filter, options: .caseInsensitive) != nil
     }
 }
 

@@ -23,7 +23,7 @@ final class DurabilityLab {
         let process: RowctlProcess
         let state: String
 
-        var server: Server { Server(export: process.export, processID: process.processID) }
+        var server: Server { Server(process) }
 
         /// How many it has made so far.
         func syncs() async throws -> Int {
@@ -74,63 +74,99 @@ final class DurabilityLab {
         try await Self.run("umount", disk)
     }
 
-    func measure(
-        _ cases: [DurabilityCase], rounds: Int, seconds: Double, into report: Report
+    static func measure(_ settings: Settings, into report: Report) async throws {
+        let cases = DurabilityCase.all.filter { settings.selects($0.name) }
+        let changes = NameChange.allCases.filter { settings.selects($0.name) }
+        guard !cases.isEmpty || !changes.isEmpty else { return }
+        let lab = try await DurabilityLab()
+        if !changes.isEmpty { try await lab.measure(changes, settings, into: report) }
+        try await lab.measure(cases, settings, into: report)
+        try await lab.stop()
+    }
+
+    private func measure(
+        _ cases: [DurabilityCase], _ settings: Settings, into report: Report
     ) async throws {
         let (one, many) = DurabilityCase.clients
-        var scalings: [Report.Scaling] = []
+        var scalings: [Scaling] = []
         for item in cases {
-            let alone = try await compare(item, clients: one, rounds: rounds, seconds: seconds)
+            let alone = try await compare(item, clients: one, settings, report.section)
             report.add(alone.comparison)
-            let together = try await compare(item, clients: many, rounds: rounds, seconds: seconds)
+            let together = try await compare(item, clients: many, settings, report.section)
             report.add(together.comparison)
             scalings.append(
-                Report.Scaling(
+                Scaling(
                     name: "\(item.name), syncs", one: alone.syncsPerCall,
                     many: together.syncsPerCall, goal: item.syncGoal))
             scalings.append(
-                Report.Scaling(
+                Scaling(
                     name: "\(item.name), +\(Self.delayMilliseconds) ms",
-                    one: try await slowly(item, clients: one, rounds: rounds, seconds: seconds),
-                    many: try await slowly(item, clients: many, rounds: rounds, seconds: seconds),
+                    one: try await slowly(item, clients: one, settings),
+                    many: try await slowly(item, clients: many, settings),
                     goal: item.speedGoal))
         }
         for scaling in scalings { report.add(scaling) }
     }
 
+    /// Makes each change once to so many names, on both sides in turns.
+    private func measure(
+        _ changes: [NameChange], _ settings: Settings, into report: Report
+    ) async throws {
+        let servers = [proxy.server, Server(rival)]
+        var results: [NameChange: [[Load.Result]]] = [:]
+        for change in changes { results[change] = [[], []] }
+        for round in 0...settings.rounds {
+            for (index, server) in servers.enumerated() {
+                for change in NameChange.allCases {
+                    let result = try await change.load.run(
+                        on: server, calls: NameChange.count)
+                    // The first is to warm up.
+                    if round > 0 { results[change]?[index].append(result) }
+                }
+            }
+        }
+        for change in changes {
+            guard let found = results[change] else { continue }
+            let comparison = Comparison(
+                section: report.section, name: change.name, measure: .calls, rowfs: found[0],
+                ganesha: found[1], goal: GoalRow.changes.goal)
+            report.add(comparison)
+            report.claim(.changes, change.name, comparison.ratio)
+        }
+    }
+
     /// Makes the load on both sides in turns.
     private func compare(
-        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
-    ) async throws -> (comparison: Report.Comparison, syncsPerCall: Double) {
+        _ item: DurabilityCase, clients: Int, _ settings: Settings, _ section: Section
+    ) async throws -> (comparison: Comparison, syncsPerCall: Double) {
         let load = item.load(clients: clients)
-        let other = Server(export: rival.export, processID: rival.processID)
+        let other = Server(rival)
         for server in [proxy.server, other] { _ = try await load.run(on: server, seconds: 0.1) }
         var own: [Load.Result] = []
         var its: [Load.Result] = []
         var syncs = 0
-        for _ in 0..<rounds {
+        for _ in 0..<settings.rounds {
             let before = try await proxy.syncs()
-            own.append(try await load.run(on: proxy.server, seconds: seconds))
+            own.append(try await load.run(on: proxy.server, seconds: settings.seconds))
             syncs += try await proxy.syncs() - before
-            its.append(try await load.run(on: other, seconds: seconds))
+            its.append(try await load.run(on: other, seconds: settings.seconds))
         }
-        let comparison = Report.Comparison(
-            name: "\(item.name) x\(clients)", movesData: false,
-            rowfs: Report.Comparison.Side(own), ganesha: Report.Comparison.Side(its),
-            ratioOfRounds: Samples(zip(own, its).map { $0.callsPerSecond / $1.callsPerSecond }),
-            goal: nil)
+        let comparison = Comparison(
+            section: section, name: "\(item.name) x\(clients)", measure: .calls, rowfs: own,
+            ganesha: its, goal: nil)
         return (comparison, Double(syncs) / Double(own.reduce(0) { $0 + $1.calls }))
     }
 
     /// Calls/s of the proxy whose syncs take longer.
     private func slowly(
-        _ item: DurabilityCase, clients: Int, rounds: Int, seconds: Double
+        _ item: DurabilityCase, clients: Int, _ settings: Settings
     ) async throws -> Double {
         let load = item.load(clients: clients)
         _ = try await load.run(on: slow.server, seconds: 0.1)
         var speeds: [Double] = []
-        for _ in 0..<rounds {
-            speeds.append(try await load.run(on: slow.server, seconds: seconds).callsPerSecond)
+        for _ in 0..<settings.rounds {
+            speeds.append(
+                try await load.run(on: slow.server, seconds: settings.seconds).callsPerSecond)
         }
         return Samples(speeds).median
     }

@@ -6,11 +6,11 @@ struct Part: Sendable {
     /// what it returns must depend on all of them, or the compiler would leave them out.
     let prepare: @Sendable () throws -> (_ count: Int) -> UInt64
 
-    func measure(rounds: Int, seconds: Double) throws -> Report.Part {
+    func measure(rounds: Int, seconds: Double) throws -> PartResult {
         let body = try prepare()
         let count = calibrate(body, seconds: seconds)
         let times = (0..<rounds).map { _ in nanoseconds(of: body, count) / Double(count) }
-        return Report.Part(name: name, nanosecondsPerOperation: Samples(times), goal: goal)
+        return PartResult(name: name, nanosecondsPerOperation: Samples(times), goal: goal)
     }
 
     /// How many times take about that long.

@@ -1,78 +1,16 @@
 import Foundation
-import Glibc
 
-/// Prints results as they come, in columns, and keeps them for a JSON file.
+/// Prints results as they come, in columns, and keeps them for a JSON file and charts.
 final class Report {
-    /// A part of the program measured alone.
-    struct Part: Encodable {
-        let name: String
-        let nanosecondsPerOperation: Samples
-        let goal: Goal?
-    }
-
-    /// The whole path beside nfs-ganesha.
-    struct Comparison: Encodable {
-        /// One server under the load.
-        struct Side: Encodable {
-            let callsPerSecond: Samples
-            let megabytesPerSecond: Samples
-            /// Processor time of the server, without main's.
-            let serverMicrosecondsPerCall: Samples
-            let p99Microseconds: Samples
-        }
-
-        let name: String
-        let movesData: Bool
-        let rowfs: Side
-        let ganesha: Side
-        /// Of the ratio.
-        let goal: Goal?
-        /// Of the medians; above 1 is faster than nfs-ganesha.
-        let ratio: Double
-        /// Of the measurements that were made one after the other.
-        let ratioOfRounds: Samples
-        /// Whether the ratio is what it should be; nil without a goal.
-        let isMet: Bool?
-
-        init(
-            name: String, movesData: Bool, rowfs: Side, ganesha: Side, ratioOfRounds: Samples,
-            goal: Goal?
-        ) {
-            self.name = name
-            self.movesData = movesData
-            self.rowfs = rowfs
-            self.ganesha = ganesha
-            self.goal = goal
-            self.ratioOfRounds = ratioOfRounds
-            ratio = rowfs.callsPerSecond.median / ganesha.callsPerSecond.median
-            isMet = goal?.isMet(by: ratio)
-        }
-    }
-
-    /// Many clients beside one, of one server.
-    struct Scaling: Encodable {
-        let name: String
-        let one: Double
-        let many: Double
-        /// Of the ratio.
-        let goal: Goal?
-        /// Of many to one.
-        let ratio: Double
-        let isMet: Bool?
-
-        init(name: String, one: Double, many: Double, goal: Goal?) {
-            self.name = name
-            self.one = one
-            self.many = many
-            self.goal = goal
-            ratio = many / one
-            isMet = goal?.isMet(by: ratio)
-        }
-    }
-
-    private var parts: [Part] = []
-    private var scalings: [Scaling] = []
-    private var comparisons: [Comparison] = []
+    private(set) var parts: [PartResult] = []
+    private(set) var scalings: [Scaling] = []
+    private(set) var comparisons: [Comparison] = []
+    private(set) var measured: [Measured] = []
+    /// What was found for each of the goals, by the name of the case.
+    private var claims: [GoalRow: [(name: String, figure: Double)]] = [:]
+    private(set) var section = Section.parts
+    /// The columns that were printed last.
+    private var heading: [String] = []
     private let congestion: String
     private let processors = ProcessInfo.processInfo.activeProcessorCount
 
@@ -84,106 +22,178 @@ final class Report {
             ?? (system ?? "unknown").trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    func add(_ part: Part) {
-        if parts.isEmpty {
-            row("part, ns per operation", ["median", "min", "max"], goal: "goal")
-        }
+    /// What comes now belongs there.
+    func begin(_ section: Section) {
+        self.section = section
+        heading = []
+        print("\n# \(section.title)")
+    }
+
+    func add(_ part: PartResult) {
+        head(["part, ns per operation", "median", "min", "max"])
         parts.append(part)
         let samples = part.nanosecondsPerOperation
         row(
-            part.name, [samples.median, samples.minimum, samples.maximum].map { figure($0) },
+            part.name, [samples.median, samples.minimum, samples.maximum].map(Table.figure),
             goal: verdict(part.goal, on: samples.median))
     }
 
     func add(_ comparison: Comparison) {
-        if comparisons.isEmpty {
-            print()
-            print("The whole path beside nfs-ganesha, congestion control \(congestion):")
-            print(
-                "ratio of medians, least and greatest of a round; medians of both sides, MB/s for")
-            print("data, else calls/s; server CPU in µs per call, without main's")
-            row(
-                "case", ["ratio", "min", "max", "rowfs", "ganesha", "CPU", "its CPU"],
-                goal: "goal")
-        }
+        head(
+            [
+                "case", "ratio", "min", "max", "rowfs", "ganesha", "CPU", "its CPU", "p50", "p99",
+                "its p50", "its p99",
+            ],
+            about: """
+                Beside nfs-ganesha, congestion control \(congestion): ratio of medians, least and \
+                greatest of a round;
+                medians of both sides, MB/s for data, entries/s for listings, else calls/s; server \
+                CPU in µs per call,
+                without main's; latencies of all rounds in µs
+                """)
         comparisons.append(comparison)
         let sides = [comparison.rowfs, comparison.ganesha]
         let ratios = [
             comparison.ratio, comparison.ratioOfRounds.minimum, comparison.ratioOfRounds.maximum,
         ]
-        let speeds = sides.map {
-            comparison.movesData ? $0.megabytesPerSecond.median : $0.callsPerSecond.median
+        let latencies = sides.flatMap {
+            [$0.latency.microseconds(percentile: 50), $0.latency.microseconds(percentile: 99)]
         }
         row(
             comparison.name,
-            ratios.map { String(format: "%.2f", $0) } + speeds.map { figure($0) }
-                + sides.map { figure($0.serverMicrosecondsPerCall.median) },
+            ratios.map { String(format: "%.2f", $0) }
+                + sides.map { Table.figure($0.speed(comparison.measure).median) }
+                + sides.map { Table.figure($0.serverMicrosecondsPerCall.median) }
+                + latencies.map(Table.figure),
             goal: verdict(comparison.goal, on: comparison.ratio))
     }
 
     func add(_ scaling: Scaling) {
-        if scalings.isEmpty {
-            print()
-            print("Of rowfs alone, \(DurabilityCase.clients.many) clients beside one:")
-            print("syncs per call; calls/s where each sync takes longer")
-            row("case", ["ratio", "one", "many"], goal: "goal")
-        }
+        head(
+            ["case", "ratio", "one", "many"],
+            about: """
+                Of rowfs alone, \(DurabilityCase.clients.many) clients beside one: syncs per call; \
+                calls/s where each sync takes longer
+                """)
         scalings.append(scaling)
         row(
             scaling.name,
-            [String(format: "%.2f", scaling.ratio), figure(scaling.one), figure(scaling.many)],
+            [
+                String(format: "%.2f", scaling.ratio), Table.figure(scaling.one),
+                Table.figure(scaling.many),
+            ],
             goal: verdict(scaling.goal, on: scaling.ratio))
     }
 
-    /// The last line.
+    func add(_ item: Measured) {
+        head(["case, by whom", "unit", "median", "min", "max", "ratio"])
+        measured.append(item)
+        let figures = item.samples.map { [$0.median, $0.minimum, $0.maximum].map(Table.figure) }
+        let ratio = item.ratio.map { String(format: "%.2f", $0) } ?? ""
+        row(
+            "\(item.name), \(item.side)", [item.unit] + (figures ?? ["-", "-", "-"]) + [ratio],
+            goal: [verdict(item.goal, on: item.ratio ?? .nan), item.note ?? ""]
+                .filter { !$0.isEmpty }.joined(separator: "; "))
+    }
+
+    /// A figure that counts for one of the goals.
+    func claim(_ row: GoalRow, _ name: String, _ figure: Double) {
+        claims[row, default: []].append((name, figure))
+    }
+
+    /// The last table, and the last line.
     func finish() {
-        let missed =
-            parts.filter { $0.goal?.isMet(by: $0.nanosecondsPerOperation.median) == false }.count
-            + comparisons.filter { $0.isMet == false }.count
-            + scalings.filter { $0.isMet == false }.count
-        let all = parts.map(\.goal) + comparisons.map(\.goal) + scalings.map(\.goal)
-        let goals = all.compactMap(\.self).count
-        print("\n\(goals - missed) of \(goals) goals met, on \(processors) processors")
+        print("\n# Goals: the worst of the cases that count for each")
+        head(["goal", "bound", "figure"])
+        for row in GoalRow.allCases {
+            let worst = claims[row]?.min {
+                row.goal.margin(of: $0.figure) < row.goal.margin(of: $1.figure)
+            }
+            self.row(
+                row.title,
+                [row.goal.description, worst.map { Table.figure($0.figure) } ?? "-"],
+                goal: worst.map {
+                    "\(row.goal.isMet(by: $0.figure) ? "met" : "NOT MET"): \($0.name)"
+                } ?? "not measured")
+        }
+        let met = claims.filter { row, found in
+            found.allSatisfy { row.goal.isMet(by: $0.figure) }
+        }
+        print(
+            "\n\(met.count) of \(claims.count) goals of this table met (\(GoalRow.allCases.count) "
+                + "in all), on \(processors) processors")
     }
 
     func write(to path: String) throws {
+        struct Claim: Encodable {
+            let goal: String
+            let bound: Goal
+            let name: String
+            let figure: Double
+            let isMet: Bool
+        }
         struct Document: Encodable {
             let processors: Int
             let congestion: String
-            let parts: [Part]
+            let parts: [PartResult]
             let comparisons: [Comparison]
             let scalings: [Scaling]
+            let measured: [Measured]
+            let goals: [Claim]
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         encoder.keyEncodingStrategy = .convertToSnakeCase
+        let goals = GoalRow.allCases.flatMap { row in
+            (claims[row] ?? []).map {
+                Claim(
+                    goal: row.title, bound: row.goal, name: $0.name, figure: $0.figure,
+                    isMet: row.goal.isMet(by: $0.figure))
+            }
+        }
         let document = Document(
             processors: processors, congestion: congestion, parts: parts,
-            comparisons: comparisons, scalings: scalings)
+            comparisons: comparisons, scalings: scalings, measured: measured, goals: goals)
         try encoder.encode(document).write(to: URL(fileURLWithPath: path), options: .atomic)
     }
 
     // MARK: Columns
 
-    private static let nameWidth = 34
-    private static let cellWidth = 9
-
-    private func row(_ name: String, _ cells: [String], goal: String) {
-        var line = name.padding(toLength: Self.nameWidth, withPad: " ", startingAt: 0)
-        for cell in cells {
-            line += String(repeating: " ", count: max(1, Self.cellWidth - cell.count)) + cell
-        }
-        print(goal.isEmpty ? line : line + "  " + goal)
-        fflush(nil)
+    /// Prints the columns, unless they are those of before.
+    private func head(_ cells: [String], about: String? = nil) {
+        guard heading != cells else { return }
+        heading = cells
+        print()
+        if let about { print(about) }
+        row(cells[0], Array(cells.dropFirst()), goal: "")
     }
 
-    /// Three digits or all before the point.
-    private func figure(_ value: Double) -> String {
-        String(format: value < 10 ? "%.2f" : value < 100 ? "%.1f" : "%.0f", value)
+    private func row(_ name: String, _ cells: [String], goal: String) {
+        print(Table.row(name, cells, end: goal))
+        fflush(nil)
     }
 
     private func verdict(_ goal: Goal?, on figure: Double) -> String {
         guard let goal else { return "" }
         return "\(goal) \(goal.isMet(by: figure) ? "met" : "NOT MET")"
+    }
+}
+
+/// How results are printed.
+enum Table {
+    private static let nameWidth = 52
+    private static let cellWidth = 9
+
+    static func row(_ name: String, _ cells: [String], end: String) -> String {
+        var line = name + String(repeating: " ", count: max(0, nameWidth - name.count))
+        for cell in cells {
+            line += String(repeating: " ", count: max(1, cellWidth - cell.count)) + cell
+        }
+        return end.isEmpty ? line : line + "  " + end
+    }
+
+    /// Three digits or all before the point.
+    static func figure(_ value: Double) -> String {
+        String(format: value < 10 ? "%.2f" : value < 100 ? "%.1f" : "%.0f", value)
     }
 }

@@ -7,47 +7,49 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define SILENCE_SECONDS 30.0
-
 struct client client;
 
-_Noreturn void fail(const char *what, const char *why)
+/// Sends what is waiting at once rather than when poll says so.
+static void service(struct rpc_context *rpc, int events)
 {
-    fprintf(stderr, "nfsload: %s: %s\n", what, why);
-    exit(1);
+    if (rpc_service(rpc, events) < 0
+        || ((rpc_which_events(rpc) & POLLOUT) != 0 && rpc_service(rpc, POLLOUT) < 0)) {
+        fail("connection", rpc_get_error(rpc));
+    }
 }
 
 void serve(const bool *condition)
 {
-    struct pollfd pollers[CONNECTIONS_MAXIMUM];
+    static struct pollfd pollers[CONNECTIONS_MAXIMUM];
     do {
         for (int index = 0; index < client.connection_count; index++) {
             struct rpc_context *rpc = client.connections[index];
             pollers[index] = (struct pollfd){
                 .fd = rpc_get_fd(rpc), .events = (short)rpc_which_events(rpc)};
         }
-        if (poll(pollers, (nfds_t)client.connection_count, 1000) < 0 && errno != EINTR) {
+        int found = poll(pollers, (nfds_t)client.connection_count, 1000);
+        if (found < 0 && errno != EINTR) {
             fail("poll", strerror(errno));
         }
-        for (int index = 0; index < client.connection_count; index++) {
-            struct rpc_context *rpc = client.connections[index];
-            if (rpc_service(rpc, pollers[index].revents) < 0) {
-                fail("connection", rpc_get_error(rpc));
-            }
-        }
-        if (now_seconds() - client.last_answer > SILENCE_SECONDS) {
+        double now = now_seconds();
+        if (found > 0) {
+            client.last_answer = now;
+        } else if (now - client.last_answer > SILENCE_SECONDS) {
             fail("server", "no answer for 30 s");
+        }
+        for (int index = 0; found > 0 && index < client.connection_count; index++) {
+            if (pollers[index].revents != 0) {
+                service(client.connections[index], pollers[index].revents);
+            }
         }
     } while (condition != NULL && !*condition);
 }
 
 void check_rpc(struct rpc_context *rpc, int status, const char *what)
 {
-    client.last_answer = now_seconds();
     if (status != RPC_STATUS_SUCCESS) {
         fail(what, rpc_get_error(rpc));
     }
@@ -116,9 +118,8 @@ static void found(struct rpc_context *rpc, int status, void *data, void *user)
 
 /// Governs what we send, WRITE above all; what the server sends is the server's choice. `bbr`, the
 /// default of some systems, halves the speed of 1 MiB transfers over loopback.
-static void choose_congestion_control(struct rpc_context *rpc)
+void choose_congestion_control(int descriptor)
 {
-    int descriptor = rpc_get_fd(rpc);
     socklen_t count = (socklen_t)strlen(options.congestion);
     setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, options.congestion, count);
     // The system may not have it: what counts, and is reported, is what the socket says.
@@ -141,7 +142,7 @@ static struct rpc_context *connect_to(int port, int program, int version)
             rpc, options.host, port, program, version, connected, &done) != 0) {
         fail("connect", rpc_get_error(rpc));
     }
-    choose_congestion_control(rpc);
+    choose_congestion_control(rpc_get_fd(rpc));
     client.connections[client.connection_count++] = rpc;
     serve(&done);
     return rpc;
@@ -156,7 +157,9 @@ void open_export(void)
     }
     serve(&done);
     close_export();
-    while (client.connection_count < options.connections) {
+    // Even when the load itself goes by others, files are looked up by one.
+    int wanted = options.raw ? 1 : options.connections;
+    while (client.connection_count < wanted) {
         connect_to(options.port, NFS_PROGRAM, NFS_V3);
     }
 }

@@ -14,6 +14,9 @@
 #include <nfsc/libnfs-raw-mount.h>
 #include <nfsc/libnfs-raw-nfs.h>
 
+#define SILENCE_SECONDS 30.0
+#define NAME_BYTES 256
+
 struct handle {
     char bytes[NFS3_FHSIZE];
     u_int count;
@@ -23,16 +26,13 @@ struct client {
     struct rpc_context *connections[CONNECTIONS_MAXIMUM];
     int connection_count;
     struct handle root;
-    /// When the last answer came (`now_seconds`).
+    /// When data was last looked for and found (`now_seconds`).
     double last_answer;
     /// The congestion control that our socket has in the end.
     char congestion[16];
 };
 
 extern struct client client;
-
-/// Prints why and ends the program.
-_Noreturn void fail(const char *what, const char *why);
 
 /// Mounts the export and connects, as the options say.
 void open_export(void);
@@ -46,11 +46,14 @@ uint64_t look_up(const char *name, struct handle *handle);
 /// Lets libnfs send and receive until `*condition` is true or, when it is NULL, once.
 void serve(const bool *condition);
 
-/// The beginning of every callback: notes the time, and ends the program unless there is an answer.
+/// The beginning of every callback: ends the program unless there is an answer.
 void check_rpc(struct rpc_context *rpc, int status, const char *what);
 
 /// Ends the program unless the server says that all is well.
 void check_nfs(nfsstat3 status, const char *what);
+
+/// Gives a socket the congestion control of the options, as far as the system has it.
+void choose_congestion_control(int descriptor);
 
 /// A handle as libnfs wants it in arguments.
 nfs_fh3 wire(struct handle *handle);

@@ -1,16 +1,19 @@
 #include "measure.h"
 
 #include <dirent.h>
-#include <math.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define BUCKET_WIDTH 1.02
-#define FIRST_BUCKET_SECONDS 100e-9
-
-static const int bucket_count = sizeof(((struct histogram *)0)->counts) / sizeof(uint64_t);
+_Noreturn void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "nfsload: %s: %s\n", what, why);
+    exit(1);
+}
 
 double now_seconds(void)
 {
@@ -19,32 +22,28 @@ double now_seconds(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-void histogram_add(struct histogram *histogram, double seconds)
-{
-    int bucket = 0;
-    if (seconds > FIRST_BUCKET_SECONDS) {
-        bucket = (int)(log(seconds / FIRST_BUCKET_SECONDS) / log(BUCKET_WIDTH));
-    }
-    if (bucket >= bucket_count) {
-        bucket = bucket_count - 1;
-    }
-    histogram->counts[bucket] += 1;
-    histogram->total += 1;
-    if (seconds > histogram->maximum_seconds) {
-        histogram->maximum_seconds = seconds;
-    }
-}
+static uint64_t *latencies;
+static size_t latency_count, latency_room;
 
-double histogram_percentile_us(const struct histogram *histogram, double fraction)
+void latency_add(double seconds)
 {
-    uint64_t seen = 0;
-    for (int bucket = 0; bucket < bucket_count && histogram->total > 0; bucket++) {
-        seen += histogram->counts[bucket];
-        if ((double)seen >= fraction * (double)histogram->total) {
-            return FIRST_BUCKET_SECONDS * pow(BUCKET_WIDTH, bucket + 1) * 1e6;
+    if (latency_count == latency_room) {
+        latency_room = latency_room > 0 ? latency_room * 2 : 1 << 16;
+        latencies = realloc(latencies, latency_room * sizeof *latencies);
+        if (latencies == NULL) {
+            fail("memory", strerror(errno));
         }
     }
-    return 0;
+    latencies[latency_count++] = (uint64_t)(seconds * 1e9);
+}
+
+void latencies_write(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL || fwrite(latencies, sizeof *latencies, latency_count, file) != latency_count
+        || fclose(file) != 0) {
+        fail(path, strerror(errno));
+    }
 }
 
 double process_cpu_seconds(int pid)

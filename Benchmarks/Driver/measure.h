@@ -5,20 +5,17 @@
 
 #include <stdint.h>
 
+/// Prints why and ends the program.
+_Noreturn void fail(const char *what, const char *why);
+
 /// Seconds of the monotonic clock.
 double now_seconds(void);
 
-/// Latencies in buckets that are 2 % wide, from 100 ns to minutes.
-struct histogram {
-    uint64_t counts[1024];
-    uint64_t total;
-    double maximum_seconds;
-};
+/// Notes how long a call took.
+void latency_add(double seconds);
 
-void histogram_add(struct histogram *histogram, double seconds);
-
-/// The latency that `fraction` of the calls did not exceed, in microseconds; 0 without any call.
-double histogram_percentile_us(const struct histogram *histogram, double fraction);
+/// Writes what was noted to a file, in nanoseconds, as 64-bit numbers of this machine.
+void latencies_write(const char *path);
 
 /// Processor time used so far by all threads of a process, in seconds; 0 when it is gone.
 double process_cpu_seconds(int pid);

@@ -27,7 +27,7 @@ struct DurabilityCase: Sendable {
     func load(clients: Int) -> Load {
         switch kind {
         case .create:
-            Load(operation: .create, inFlight: clients, file: Self.file, connections: clients)
+            Load(operation: .createRemove, inFlight: clients, file: Self.file, connections: clients)
         case .write(let hasOwnFiles):
             Load(
                 operation: .write, inFlight: clients, file: Self.file, connections: clients,

@@ -16,86 +16,132 @@ struct WholePathCase: Sendable {
 
     let route: Route
     let operation: Load.Operation
-    let sizeBytes: Int
+    var sizeBytes = 4096
     let inFlight: Int
+    var client = Load.Client.libnfs
     /// The file of 1 GiB that the acceptance is about, not one of `--file-size`.
     var isLarge = false
     /// Places in the file that do not follow one another.
     var isRandom = false
-    /// Of the ratio to nfs-ganesha.
-    var goal: Goal?
+    /// The directory of ``Lab/entryCount`` entries, of which the session removed and added some.
+    var isMerged = false
+    /// What the ratio to nfs-ganesha counts for.
+    var row: GoalRow?
+    /// What the server's processor time per call counts for.
+    var processorRow: GoalRow?
 
-    var movesData: Bool { operation == .read || operation == .write }
-    /// Whether nfs-ganesha must export something that may be changed.
-    var changes: Bool { operation == .write || operation == .create }
-
-    var name: String {
-        let operation = operation == .create ? "CREATE+REMOVE" : operation.rawValue.uppercased()
-        let size = sizeBytes >= 1 << 20 ? "\(sizeBytes >> 20)M" : "\(sizeBytes >> 10)K"
-        return "\(route.rawValue) \(operation)" + (movesData ? " \(size)" : "") + " x\(inFlight)"
-            + (isLarge ? " of 1 GiB" : "") + (isRandom ? " at random" : "")
+    var measure: Comparison.Measure {
+        switch operation {
+        case .read, .write: .bytes
+        case .readdirplus: .entries
+        default: .calls
+        }
     }
 
-    static let all: [WholePathCase] = acceptance + reads + writes + names
+    /// Whether nfs-ganesha must export something that may be changed.
+    var changes: Bool { operation == .write || operation == .createRemove }
 
-    private static let sizes = [4 << 10, 32 << 10, 64 << 10, 1 << 20]
+    var name: String {
+        let operation =
+            operation == .createRemove ? "CREATE+REMOVE" : operation.rawValue.uppercased()
+        let size = sizeBytes >= 1 << 20 ? "\(sizeBytes >> 20)M" : "\(sizeBytes >> 10)K"
+        let hasSize = measure != .calls
+        return "\(route.rawValue) \(operation)" + (hasSize ? " \(size)" : "") + " x\(inFlight)"
+            + (isLarge ? " of 1 GiB" : "") + (isRandom ? " at random" : "")
+            + (isMerged ? " of 10,000" : "") + (client == .raw ? ", raw" : "")
+    }
+
+    private static let small = [4 << 10, 32 << 10, 64 << 10]
+    private static let large = 1 << 20
     private static let depths = [1, 8, 32]
-    private static let routes = [Route.shadow, .directory, .passThrough]
 
-    private static let acceptance = [
-        WholePathCase(
-            route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-            isLarge: true, goal: .atLeast(0.6)),
-        WholePathCase(
-            route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true,
-            goal: .atLeast(1)),
-        WholePathCase(
-            route: .cold, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true),
-    ]
+    // MARK: Sections
 
-    private static let reads =
-        routes.flatMap { route in
-            transfers(route, .read, goal: .atLeast(route == .passThrough ? 0.7 : 1))
+    /// What is in the shadow, in the cache or in a directory of this machine.
+    static let reads =
+        [Route.shadow, .cached, .directory].flatMap { route in
+            transfers(route, .read, large: .readHitsLarge) { size, depth in
+                depth == 1 ? .readHitsAlone : .readHits
+            }
+                + small.filter { $0 == 4096 }.flatMap { size in
+                    // libnfs itself is half of the work here.
+                    [8, 32].map { depth in
+                        WholePathCase(
+                            route: route, operation: .read, sizeBytes: size, inFlight: depth,
+                            client: .raw)
+                    }
+                }
         } + [
-            // To be compared with the shadow's.
+            WholePathCase(
+                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true,
+                row: .readHits),
             WholePathCase(
                 route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-                goal: .atLeast(1)),
-            WholePathCase(
-                route: .cached, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
-                isRandom: true),
-            // Nothing adjoins here: each is a READ of main.
-            WholePathCase(
-                route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
                 isRandom: true),
         ]
 
     /// WRITEs go to the shadow whatever the image is.
-    private static let writes = transfers(.shadow, .write, goal: .atLeast(1))
+    static let writes = transfers(.shadow, .write, large: .writesLarge) { _, depth in
+        depth == 8 ? .writes : nil
+    }
 
-    /// Of every size with so many in flight as a client has; the goal is that of eight.
+    static let passThrough =
+        transfers(.passThrough, .read, large: nil) { _, depth in
+            switch depth {
+            case 1: .passThroughAlone
+            case 8: .passThrough
+            default: nil
+            }
+        } + [
+            WholePathCase(
+                route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isLarge: true, row: .passThrough),
+            // Nothing adjoins here: each is a READ of main.
+            WholePathCase(
+                route: .passThrough, operation: .read, sizeBytes: 32 << 10, inFlight: 8,
+                isRandom: true, row: .passThrough),
+            WholePathCase(
+                route: .cold, operation: .read, sizeBytes: 32 << 10, inFlight: 8, isLarge: true,
+                row: .cacheFill),
+        ]
+
+    /// Of every size with so many in flight as clients have.
     private static func transfers(
-        _ route: Route, _ operation: Load.Operation, goal: Goal
+        _ route: Route, _ operation: Load.Operation, large row: GoalRow?,
+        small rowOf: (_ size: Int, _ depth: Int) -> GoalRow?
     ) -> [WholePathCase] {
-        sizes.flatMap { size in
+        (small + [large]).flatMap { size in
             depths.map { depth in
                 WholePathCase(
                     route: route, operation: operation, sizeBytes: size, inFlight: depth,
-                    goal: depth == 8 ? goal : nil)
+                    row: size == large ? row ?? rowOf(size, depth) : rowOf(size, depth),
+                    processorRow: operation == .read && size == 32 << 10 && depth == 8
+                        ? (route == .passThrough ? .cpuForwarded : .cpuRead) : nil)
             }
         }
     }
 
-    private static let names = routes.flatMap { route in
-        [Load.Operation.getattr, .lookup, .access].map { operation in
-            WholePathCase(
-                route: route, operation: operation, sizeBytes: 4096, inFlight: 32,
-                goal: .atLeast(2))
-        } + [
-            WholePathCase(
-                route: route, operation: .readdirplus, sizeBytes: 32 << 10, inFlight: 8),
-            // Durable with us when it is answered, not with nfs-ganesha: hence without a goal.
-            WholePathCase(route: route, operation: .create, sizeBytes: 4096, inFlight: 8),
-        ]
-    }
+    static let names =
+        [Route.shadow, .directory, .passThrough].flatMap { route in
+            [Load.Operation.getattr, .lookup, .access].flatMap { operation in
+                // With libnfs it is the client that is busy, so that its ratio is shown but does not count.
+                [
+                    WholePathCase(route: route, operation: operation, inFlight: 32),
+                    WholePathCase(
+                        route: route, operation: operation, inFlight: 32, client: .raw,
+                        row: .attributes,
+                        processorRow: operation == .getattr ? .cpuAttributes : nil),
+                ]
+            } + [
+                // Durable with us when it is answered, not with nfs-ganesha: hence without a goal.
+                WholePathCase(route: route, operation: .createRemove, inFlight: 8)
+            ]
+        }
+        + [Route.directory, .passThrough].flatMap { route in
+            [(1, Load.Client.libnfs), (1, .raw), (8, .raw)].map { depth, client in
+                WholePathCase(
+                    route: route, operation: .readdirplus, sizeBytes: 32 << 10, inFlight: depth,
+                    client: client, isMerged: true, row: .listing)
+            }
+        }
 }

@@ -159,6 +159,8 @@ enum Palette {
     static let mark = "#8250df"
     /// Told apart by people who do not see all colors, too.
     static let series = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"]
+    /// For more, of which each has its name beside it, too.
+    static let all = series + ["#56b4e9", "#d55e00", "#999999"]
 }
 
 /// A coordinate, to a tenth of a point.
