@@ -146,7 +146,7 @@ let package = Package(
             name: "ROWProxyTests",
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy", "ROWTestKit",
-                "rowctl", system,
+                "rowctl", system, .product(name: "NIOEmbedded", package: "swift-nio"),
             ] + nio, swiftSettings: settings),
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
