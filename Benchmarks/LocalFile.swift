@@ -7,11 +7,17 @@ final class LocalFile {
     private let descriptor: Int32
     private let buffer: UnsafeMutableRawBufferPointer
     private static let blockBytes = 4096
+    /// `O_DIRECT`, which Swift's Glibc lacks.
+    #if arch(x86_64)
+        private static let direct: Int32 = 0o40000
+    #else
+        private static let direct: Int32 = 0o200000
+    #endif
 
     /// - Parameter isDirect: past the page cache of the file system that it is in.
     init(_ path: String, isReadOnly: Bool = false, isDirect: Bool = false) throws {
         let access = isReadOnly ? O_RDONLY : O_RDWR
-        descriptor = open(path, access | O_CLOEXEC | (isDirect ? O_DIRECT : 0))
+        descriptor = open(path, access | O_CLOEXEC | (isDirect ? Self.direct : 0))
         guard descriptor >= 0 else { throw failure() }
         buffer = .allocate(byteCount: 1 << 20, alignment: 4096)
         for index in buffer.indices { buffer[index] = UInt8(truncatingIfNeeded: index &* 131 >> 3) }

@@ -21,6 +21,14 @@ protocol LocalPeer: AnyObject {
     func stop() async throws
 }
 
+/// A program that was to serve has ended.
+struct ProgramEnded: Error, CustomStringConvertible {
+    let name: String
+    let errors: String
+
+    var description: String { "\(name) has ended: \(errors)" }
+}
+
 /// The kernel's overlayfs, or fuse-overlayfs: a file that is opened to be written is copied first.
 final class OverlayPeer: LocalPeer {
     let peer: Peer
@@ -89,11 +97,7 @@ final class Qcow2Peer: LocalPeer {
         let size = try Self.size(of: "\(image)/\(name)")
         try await poll(for: "file of qemu-storage-daemon", within: .seconds(20)) {
             guard server.isRunning else {
-                let status = try await server.exit(within: .zero)
-                throw ToolFailure(
-                    command: DebianTool.qemuStorage.name,
-                    result: Tool.Result(
-                        status: status, output: server.output, errors: server.errors))
+                throw ProgramEnded(name: server.name, errors: server.errors)
             }
             return try Self.size(of: shown) == size ? () : nil
         }
