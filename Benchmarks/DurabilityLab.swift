@@ -5,11 +5,9 @@ import ROWTestKit
 /// changed, all on one file system.
 ///
 /// nfs-ganesha syncs what it is asked to write with FILE_SYNC, but no names. Its directory has the file
-/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do. Not all file systems
-/// then wait for the disk (ext4 without a journal does not), so we bring our own, in a file.
+/// system do that (`chattr +D`), or CREATE and REMOVE would promise less than ours do.
 final class DurabilityLab {
-    private let folder: TemporaryDirectory
-    private let disk: String
+    private let disk: LoopDisk
     private let proxy: Proxy
     private let slow: Proxy
     private let rival: Ganesha
@@ -34,29 +32,21 @@ final class DurabilityLab {
     }
 
     init() async throws {
-        folder = try TemporaryDirectory("rowfs-bench")
-        note("making a file system for durable changes and starting servers in \(folder.path)")
-        disk = try folder.directory("disk")
-        try TestFile.makeSparse(folder.path("ext4"), bytes: Self.diskBytes)
-        try await Self.run("mkfs.ext4", "-q", folder.path("ext4"))
-        try await Self.run("mount", "-o", "loop", folder.path("ext4"), disk)
-        let image = try folder.directory("disk/image")
-        let copy = try folder.directory("disk/copy")
+        disk = try await LoopDisk(bytes: Self.diskBytes)
+        note("making files for durable changes and starting servers in \(disk.path)")
+        let image = try disk.directory("image")
+        let copy = try disk.directory("copy")
         let file = DurabilityCase.file
         for name in [file] + (0..<DurabilityCase.clients.many).map({ "\(file).\($0)" }) {
             for directory in [image, copy] {
                 try TestFile.make("\(directory)/\(name)", bytes: Self.fileBytes, seed: 1)
             }
         }
-        try await Self.run("chattr", "+D", copy)
-        proxy = try await Self.serve(image, state: folder.path("disk/state"), delayMilliseconds: 0)
+        try await run("chattr", "+D", copy)
+        proxy = try await Self.serve(image, state: disk.path("state"), delayMilliseconds: 0)
         slow = try await Self.serve(
-            image, state: folder.path("disk/slow"), delayMilliseconds: Self.delayMilliseconds)
+            image, state: disk.path("slow"), delayMilliseconds: Self.delayMilliseconds)
         rival = try await Ganesha.start(directory: copy, readOnly: false)
-    }
-
-    private static func run(_ tool: String, _ arguments: String...) async throws {
-        _ = try await runTool(try Tool.find(tool), arguments)
     }
 
     private static func serve(
@@ -71,7 +61,7 @@ final class DurabilityLab {
     func stop() async throws {
         for proxy in [proxy, slow] { try await proxy.process.terminate() }
         try await rival.stop()
-        try await Self.run("umount", disk)
+        try await disk.unmount()
     }
 
     static func measure(_ settings: Settings, into report: Report) async throws {

@@ -11,6 +11,8 @@ final class Report {
     private(set) var section = Section.parts
     /// The columns that were printed last.
     private var heading: [String] = []
+    /// Of single cases.
+    private var verdicts = (met: 0, all: 0)
     private let congestion: String
     private let processors = ProcessInfo.processInfo.activeProcessorCount
 
@@ -120,8 +122,11 @@ final class Report {
             found.allSatisfy { row.goal.isMet(by: $0.figure) }
         }
         print(
-            "\n\(met.count) of \(claims.count) goals of this table met (\(GoalRow.allCases.count) "
-                + "in all), on \(processors) processors")
+            """
+
+            \(met.count) of the \(claims.count) goals that were measured are met, by \
+            \(verdicts.met) of \(verdicts.all) cases, on \(processors) processors
+            """)
     }
 
     func write(to path: String) throws {
@@ -175,7 +180,10 @@ final class Report {
 
     private func verdict(_ goal: Goal?, on figure: Double) -> String {
         guard let goal else { return "" }
-        return "\(goal) \(goal.isMet(by: figure) ? "met" : "NOT MET")"
+        let isMet = goal.isMet(by: figure)
+        verdicts.all += 1
+        verdicts.met += isMet ? 1 : 0
+        return "\(goal) \(isMet ? "met" : "NOT MET")"
     }
 }
 

@@ -34,8 +34,4 @@ enum TestFile {
         defer { close(file) }
         guard ftruncate(file, bytes) == 0 else { throw failure() }
     }
-
-    private static func failure() -> POSIXError {
-        POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
-    }
 }

@@ -57,7 +57,8 @@ enum OneStream {
         }
         let program = try Tool.find(DebianTool.iperf3.name)
         let port = LoopbackPort.free()
-        let server = try ChildProcess(program, ["-s", "-1", "-B", "127.0.0.1", "-p", "\(port)"])
+        let server = try ChildProcess(
+            program, ["-s", "-1", "-B", "127.0.0.1", "-p", "\(port)", "--forceflush"])
         try await poll(for: "iperf3", within: .seconds(10)) {
             server.output.contains("listening") ? () : nil
         }
