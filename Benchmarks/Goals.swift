@@ -63,7 +63,7 @@ enum GoalRow: String, CaseIterable, Sendable {
         case .passThrough: "pass-through, cache off, x8, to ganesha's"
         case .passThroughAlone: "pass-through, cache off, x1, to ganesha's"
         case .cacheFill: "pass-through, filling the cache, to ganesha's"
-        case .firstWriteSame: "first write + COMMIT: size that is furthest from the mean"
+        case .firstWriteSame: "first write + COMMIT: size furthest from the mean"
         case .firstWrite: "first write + COMMIT: time to ganesha's plain one"
         case .stored: "stored after 6,000 overwrites, to the data"
         case .overwrites: "2,000 random overwrites x1, to ganesha's"

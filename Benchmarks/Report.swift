@@ -189,7 +189,7 @@ final class Report {
 
 /// How results are printed.
 enum Table {
-    private static let nameWidth = 52
+    private static let nameWidth = 58
     private static let cellWidth = 9
 
     static func row(_ name: String, _ cells: [String], end: String) -> String {
