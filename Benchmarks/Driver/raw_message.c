@@ -107,7 +107,7 @@ static char *put_arguments(char *to, uint32_t procedure, const struct call *call
     case PROC_WRITE: return put_write(to, call);
     case PROC_COMMIT: return put_word(put_long(put_handle(to, &call->file), 0), 0);
     case PROC_GETATTR: return put_handle(to, &call->file);
-    case PROC_LOOKUP: return put_name(to, options.file);
+    case PROC_LOOKUP: return put_name(to, call->name);
     case PROC_ACCESS:
         return put_word(put_handle(to, &call->file), ACCESS3_READ | ACCESS3_MODIFY);
     case PROC_READDIRPLUS: return put_listing(to, call);
