@@ -212,7 +212,7 @@ enum Table {
     /// A round number, as people say it.
     static func count(_ value: Double) -> String {
         for (unit, name) in [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")] where value >= unit {
-            return String(format: "%g\(name)", value / unit)
+            return String(format: "%.3g\(name)", value / unit)
         }
         return String(format: "%g", value)
     }

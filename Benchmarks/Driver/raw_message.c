@@ -142,7 +142,7 @@ size_t pack_call(char *to, uint32_t xid, const struct call *call)
     if (credentials_bytes == 0) {
         credentials_bytes = (size_t)(put_credentials(credentials) - credentials);
     }
-    uint32_t procedure = procedure_of(call);
+    uint32_t procedure = call == NULL ? PROC_NULL : procedure_of(call);
     char *end = put_word(put_word(put_word(to + 4, xid), 0), 2);
     end = put_word(put_word(put_word(end, NFS_PROGRAM), NFS_V3), procedure);
     memcpy(end, credentials, credentials_bytes);

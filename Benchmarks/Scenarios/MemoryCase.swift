@@ -33,20 +33,23 @@ enum MemoryCase: String, CaseIterable, Sendable {
         for (side, source) in [("directory", image), ("nfs-ganesha", main.export.url)] {
             let proxy = try await RowctlProcess.start(
                 ["serve", source, "--session", "bench", "--state", folder.path(side)])
-            let used = try await use(Server(proxy), "rowfs, image of \(side)", report)
+            let used = try await use(
+                Server(proxy), "rowfs, image of \(side)", goal: row.goal, report)
             report.claim(row, "image of \(side)", used)
             try await proxy.terminate()
         }
         try await main.stop()
         // Not the one that was main.
         let fresh = try await Ganesha.start(directory: image)
-        _ = try await use(Server(fresh), "ganesha", report)
+        _ = try await use(Server(fresh), "ganesha", goal: nil, report)
         try await fresh.stop()
     }
 
     /// Makes the clients' calls.
     /// - Returns: how much more the server then has in RAM than when it was idle, MiB.
-    private func use(_ server: Server, _ side: String, _ report: Report) async throws -> Double {
+    private func use(
+        _ server: Server, _ side: String, goal: Goal?, _ report: Report
+    ) async throws -> Double {
         // A client mounts and looks at the root.
         try await Load(operation: .getattr, inFlight: 1, file: Self.directory)
             .run(on: server, calls: 1)
@@ -61,7 +64,7 @@ enum MemoryCase: String, CaseIterable, Sendable {
         }
         let end = try ServerMemory(of: server.processID)
         add("\(name): idle", side, idle.resident, report)
-        add("\(name): above idle", side, end.resident - idle.resident, report, goal: row.goal)
+        add("\(name): above idle", side, end.resident - idle.resident, report, goal: goal)
         add("\(name): above idle, anonymous", side, end.anonymous - idle.anonymous, report)
         return end.resident - idle.resident
     }
