@@ -36,6 +36,10 @@ struct Load: Sendable {
     var isStable = false
     /// Each of the calls in flight has one: `file` and a number.
     var hasOwnFiles = false
+    /// Each call is about one of so many, in turn: `file` and a number.
+    var files: Int?
+    /// The connections are divided among so many: the server's path and a number.
+    var exports: Int?
 
     /// What it found.
     struct Result: Sendable {
@@ -47,6 +51,10 @@ struct Load: Sendable {
         var entriesPerSecond: Double { figures.entriesPerSecond }
         var megabytesPerSecond: Double { figures.megabytesPerSecond }
         var serverUsPerCall: Double { figures.serverUsPerCall }
+        /// The slowest connection's calls to the mean.
+        var fairness: Double {
+            figures.callsPerConnection.min / figures.callsPerConnection.mean
+        }
     }
 
     /// What it prints.
@@ -56,6 +64,12 @@ struct Load: Sendable {
         let entriesPerSecond: Double
         let megabytesPerSecond: Double
         let serverUsPerCall: Double
+        let callsPerConnection: Spread
+
+        struct Spread: Decodable, Sendable {
+            let min: Double
+            let mean: Double
+        }
     }
 
     /// Applies the load for a while.
@@ -92,6 +106,8 @@ struct Load: Sendable {
             "--seed", "\(seed)", "--first", "\(first)",
         ]
         if let localCopy { arguments += ["--local-copy", localCopy] }
+        if let files { arguments += ["--files", "\(files)"] }
+        if let exports { arguments += ["--exports", "\(exports)"] }
         if let entries { arguments += ["--entries", "\(entries)"] }
         if isRandom { arguments.append("--random") }
         if isStable { arguments.append("--stable") }

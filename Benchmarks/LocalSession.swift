@@ -9,23 +9,40 @@ final class LocalSession {
     let session: SessionState
     private let main: DirectoryImage
     private let image: ImageStore
-    /// Holds image, session and what the image is made from.
-    private let folder: TemporaryDirectory
+    /// Holds image, session and what the image is made from, unless they are somebody else's.
+    private let folder: TemporaryDirectory?
 
     /// - Parameter makeFiles: fills the directory that becomes the image.
-    init(isDurable: Bool = false, _ makeFiles: (TemporaryDirectory) throws -> Void) throws {
-        folder = try TemporaryDirectory("rowfs-bench")
+    convenience init(
+        isDurable: Bool = false, _ makeFiles: (TemporaryDirectory) throws -> Void
+    ) throws {
+        let folder = try TemporaryDirectory("rowfs-bench")
         try makeFiles(folder)
-        main = try DirectoryImage(path: FilePath(folder.directory("files")))
+        try self.init(
+            files: folder.directory("files"), state: folder.path("state"), isDurable: isDurable,
+            folder: folder)
+    }
+
+    /// Opens or makes what `rowctl` serves as the session `bench` of the directory.
+    /// - Parameter state: the state directory.
+    /// - Parameter blockBytes: of a new session.
+    init(
+        files: String, state: String, blockBytes: UInt64 = 4096, isDurable: Bool,
+        folder: TemporaryDirectory? = nil
+    ) throws {
+        self.folder = folder
+        let source = try DirectorySource(FilePath(files)).name
+        let layout = StateLayout(FilePath(state))
+        main = try DirectoryImage(path: FilePath(files))
         // Commits report there; whoever began one waits for it, so nothing runs at the same time.
         let loop = DispatchQueue(label: "LocalSession")
         let executor: LoopExecutor = { loop.async(execute: $0) }
         image = try ImageStore(
-            directory: FilePath(folder.path("image")), source: "files",
-            root: try main.rootEntry(), isDurable: false, loop: executor)
+            directory: layout.image(source), source: source, root: try main.rootEntry(),
+            isDurable: false, loop: executor)
         session = try SessionState(
-            name: "bench", directory: FilePath(folder.path("session")), image: image,
-            isDurable: isDurable, loop: executor)
+            name: "bench", directory: layout.session("bench"), image: image,
+            blockSize: blockBytes, isDurable: isDurable, loop: executor)
     }
 
     deinit {
@@ -96,5 +113,12 @@ final class LocalSession {
             do throws(Interrupt) { return .success(try body(raw)) } catch { return .failure(error) }
         }
         return try result.get()
+    }
+}
+
+/// What a measured operation throws is a mistake in the benchmark.
+func mustSucceed<T>(_ body: () throws(Interrupt) -> T) -> T {
+    do throws(Interrupt) { return try body() } catch {
+        preconditionFailure("a prepared operation answers \(error)")
     }
 }

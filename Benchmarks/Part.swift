@@ -7,14 +7,18 @@ struct Part: Sendable {
     let prepare: @Sendable () throws -> (_ count: Int) -> UInt64
 
     func measure(rounds: Int, seconds: Double) throws -> PartResult {
-        let body = try prepare()
-        let count = calibrate(body, seconds: seconds)
-        let times = (0..<rounds).map { _ in nanoseconds(of: body, count) / Double(count) }
+        let times = Self.times(of: try prepare(), rounds: rounds, seconds: seconds)
         return PartResult(name: name, nanosecondsPerOperation: Samples(times), goal: goal)
     }
 
+    /// - Returns: nanoseconds of an operation, in each round.
+    static func times(of body: (Int) -> UInt64, rounds: Int, seconds: Double) -> [Double] {
+        let count = calibrate(body, seconds: seconds)
+        return (0..<rounds).map { _ in nanoseconds(of: body, count) / Double(count) }
+    }
+
     /// How many times take about that long.
-    private func calibrate(_ body: (Int) -> UInt64, seconds: Double) -> Int {
+    private static func calibrate(_ body: (Int) -> UInt64, seconds: Double) -> Int {
         var count = 1
         while true {
             let time = nanoseconds(of: body, count)
@@ -23,7 +27,7 @@ struct Part: Sendable {
         }
     }
 
-    private func nanoseconds(of body: (Int) -> UInt64, _ count: Int) -> Double {
+    private static func nanoseconds(of body: (Int) -> UInt64, _ count: Int) -> Double {
         let clock = ContinuousClock()
         let time = clock.measure { keep(body(count)) }
         return Double(time.components.seconds) * 1e9 + Double(time.components.attoseconds) * 1e-9

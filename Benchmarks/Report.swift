@@ -6,6 +6,7 @@ final class Report {
     private(set) var scalings: [Scaling] = []
     private(set) var comparisons: [Comparison] = []
     private(set) var measured: [Measured] = []
+    private(set) var curves: [Curve] = []
     /// What was found for each of the goals, by the name of the case.
     private var claims: [GoalRow: [(name: String, figure: Double)]] = [:]
     private(set) var section = Section.parts
@@ -98,6 +99,20 @@ final class Report {
                 .filter { !$0.isEmpty }.joined(separator: "; "))
     }
 
+    /// Prints a row for each line of the curve, a column for each of its places.
+    func add(_ curve: Curve) {
+        curves.append(curve)
+        head(
+            [curve.xTitle] + curve.places.map(Table.count) + ["max/min", "noise"],
+            about: "\(curve.title): medians in \(curve.unit)")
+        for line in curve.lines {
+            row(
+                line.name,
+                line.points.map { Table.figure($0.samples.median) }
+                    + [line.ratio, line.noise].map { String(format: "%.2f", $0) }, goal: "")
+        }
+    }
+
     /// A figure that counts for one of the goals.
     func claim(_ row: GoalRow, _ name: String, _ figure: Double) {
         claims[row, default: []].append((name, figure))
@@ -144,6 +159,7 @@ final class Report {
             let comparisons: [Comparison]
             let scalings: [Scaling]
             let measured: [Measured]
+            let curves: [Curve]
             let goals: [Claim]
         }
         let encoder = JSONEncoder()
@@ -158,7 +174,8 @@ final class Report {
         }
         let document = Document(
             processors: processors, congestion: congestion, parts: parts,
-            comparisons: comparisons, scalings: scalings, measured: measured, goals: goals)
+            comparisons: comparisons, scalings: scalings, measured: measured, curves: curves,
+            goals: goals)
         try encoder.encode(document).write(to: URL(fileURLWithPath: path), options: .atomic)
     }
 
@@ -198,6 +215,14 @@ enum Table {
             line += String(repeating: " ", count: max(1, cellWidth - cell.count)) + cell
         }
         return end.isEmpty ? line : line + "  " + end
+    }
+
+    /// A round number, as people say it.
+    static func count(_ value: Double) -> String {
+        for (unit, name) in [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")] where value >= unit {
+            return String(format: "%.3g\(name)", value / unit)
+        }
+        return String(format: "%g", value)
     }
 
     /// Three digits or all before the point.

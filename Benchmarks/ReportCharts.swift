@@ -11,6 +11,10 @@ extension Report {
             let file = folder.appendingPathComponent("\(section.rawValue).svg")
             try Data(chart.utf8).write(to: file, options: .atomic)
         }
+        for curve in curves {
+            let file = folder.appendingPathComponent("curve-\(curve.name).svg")
+            try Data(chart(of: curve).utf8).write(to: file, options: .atomic)
+        }
     }
 
     private func chart(of section: Section) -> String? {
@@ -19,6 +23,17 @@ extension Report {
         if !comparisons.isEmpty { return chart(of: comparisons, section) }
         let measured = measured.filter { $0.section == section }
         return measured.isEmpty ? nil : chart(of: measured, section)
+    }
+
+    private func chart(of curve: Curve) -> String {
+        CurveChart(
+            title: curve.title, xTitle: curve.xTitle, unit: curve.unit,
+            series: curve.lines.map { line in
+                CurveChart.Series(
+                    name: line.name,
+                    points: line.points.map { ($0.place, $0.samples.median) })
+            }
+        ).svg
     }
 
     private var partsChart: String {

@@ -5,7 +5,7 @@ import ArgumentParser
 enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
     case parts, reads, mixed, writes, names
     case passThrough = "pass-through"
-    case durable, redirect
+    case durable, redirect, memory, scale, curves
 
     var title: String {
         switch self {
@@ -17,6 +17,9 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
         case .passThrough: "READ of what main has"
         case .durable: "Changes that are on disk when they are answered"
         case .redirect: "Redirect on write, beside others that do it"
+        case .memory: "Memory above that of the idle process"
+        case .scale: "Many connections, and many sessions of one image"
+        case .curves: "What the cost of an operation depends on"
         }
     }
 
@@ -46,6 +49,9 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
         case .passThrough: WholePathCase.passThrough.map(\.name)
         case .durable: DurabilityCase.all.map(\.name) + NameChange.allCases.map(\.name)
         case .redirect: RedirectCase.allCases.map(\.name)
+        case .memory: MemoryCase.allCases.map(\.name)
+        case .scale: ScaleCase.all.map(\.name)
+        case .curves: CurveCase.allCases.map(\.name)
         }
     }
 
@@ -74,6 +80,9 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
         case .passThrough: try await Lab.measure(WholePathCase.passThrough, settings, into: report)
         case .durable: try await DurabilityLab.measure(settings, into: report)
         case .redirect: try await RedirectLab.measure(settings, into: report)
+        case .memory: try await MemoryCase.measure(settings, into: report)
+        case .scale: try await ScaleCase.measure(settings, into: report)
+        case .curves: try await CurveCase.measure(settings, into: report)
         }
     }
 

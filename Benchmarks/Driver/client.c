@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define LOOKUPS_AT_A_TIME 64
+
 struct client client;
 
 /// Sends what is waiting at once rather than when poll says so.
@@ -148,15 +150,34 @@ static struct rpc_context *connect_to(int port, int program, int version)
     return rpc;
 }
 
-void open_export(void)
+static void mount(const char *path)
 {
     struct rpc_context *rpc = connect_to(options.mount_port, MOUNT_PROGRAM, MOUNT_V3);
     bool done = false;
-    if (rpc_mount3_mnt_async(rpc, mounted, (char *)options.export, &done) != 0) {
+    if (rpc_mount3_mnt_async(rpc, mounted, (char *)path, &done) != 0) {
         fail("MNT", rpc_get_error(rpc));
     }
     serve(&done);
     close_export();
+}
+
+/// Mounts the exports, of which the last is `client.root`.
+static void mount_all(void)
+{
+    if (options.exports == 0) {
+        mount(options.export);
+    }
+    for (int index = 0; index < options.exports; index++) {
+        char path[NAME_BYTES];
+        numbered_name(path, options.export, (uint64_t)index);
+        mount(path);
+        client.roots[index] = client.root;
+    }
+}
+
+void open_export(void)
+{
+    mount_all();
     // Even when the load itself goes by others, files are looked up by one.
     int wanted = options.raw ? 1 : options.connections;
     while (client.connection_count < wanted) {
@@ -171,14 +192,47 @@ void close_export(void)
     }
 }
 
-uint64_t look_up(const char *name, struct handle *handle)
+static void start_look_up(struct lookup *lookup, const char *name)
 {
     struct rpc_context *rpc = client.connections[0];
-    struct lookup lookup = {.handle = handle};
     LOOKUP3args arguments = {.what = {.dir = wire(&client.root), .name = (char *)name}};
-    if (rpc_nfs3_lookup_async(rpc, found, &arguments, &lookup) != 0) {
+    if (rpc_nfs3_lookup_async(rpc, found, &arguments, lookup) != 0) {
         fail("LOOKUP", rpc_get_error(rpc));
     }
+}
+
+uint64_t look_up(const char *name, struct handle *handle)
+{
+    struct lookup lookup = {.handle = handle};
+    start_look_up(&lookup, name);
     serve(&lookup.done);
     return lookup.bytes;
+}
+
+uint64_t look_up_all(const char *name, uint64_t count, struct handle *handles)
+{
+    struct lookup lookups[LOOKUPS_AT_A_TIME];
+    uint64_t least = UINT64_MAX;
+    for (uint64_t first = 0; first < count; first += LOOKUPS_AT_A_TIME) {
+        uint64_t rest = count - first;
+        int here = rest < LOOKUPS_AT_A_TIME ? (int)rest : LOOKUPS_AT_A_TIME;
+        for (int index = 0; index < here; index++) {
+            char file[NAME_BYTES];
+            numbered_name(file, name, first + (uint64_t)index);
+            lookups[index] = (struct lookup){.handle = &handles[first + (uint64_t)index]};
+            start_look_up(&lookups[index], file);
+        }
+        for (int index = 0; index < here; index++) {
+            while (!lookups[index].done) {
+                serve(NULL);
+            }
+            least = lookups[index].bytes < least ? lookups[index].bytes : least;
+        }
+    }
+    return least;
+}
+
+void numbered_name(char to[NAME_BYTES], const char *name, uint64_t number)
+{
+    snprintf(to, NAME_BYTES, "%.200s.%llu", name, (unsigned long long)number);
 }

@@ -25,7 +25,10 @@ struct handle {
 struct client {
     struct rpc_context *connections[CONNECTIONS_MAXIMUM];
     int connection_count;
+    /// Of the export, or of the one that is being looked at.
     struct handle root;
+    /// Of each, when there are several.
+    struct handle roots[EXPORTS_MAXIMUM];
     /// When data was last looked for and found (`now_seconds`).
     double last_answer;
     /// The congestion control that our socket has in the end.
@@ -42,6 +45,13 @@ void close_export(void);
 /// Looks a file of the export up.
 /// - Returns: its size in bytes.
 uint64_t look_up(const char *name, struct handle *handle);
+
+/// Looks `name`.0, `name`.1... up, many at a time.
+/// - Returns: the size in bytes of the smallest.
+uint64_t look_up_all(const char *name, uint64_t count, struct handle *handles);
+
+/// Puts `NAME.number` there.
+void numbered_name(char to[NAME_BYTES], const char *name, uint64_t number);
 
 /// Lets libnfs send and receive until `*condition` is true or, when it is NULL, once.
 void serve(const bool *condition);

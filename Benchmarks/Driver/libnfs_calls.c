@@ -153,7 +153,7 @@ static int start_operation(struct rpc_context *rpc, struct call *call)
     }
     case OP_LOOKUP: {
         LOOKUP3args arguments = {
-            .what = {.dir = wire(&client.root), .name = (char *)options.file}};
+            .what = {.dir = wire(&client.root), .name = call->name}};
         return rpc_nfs3_lookup_async(rpc, status_done, &arguments, call);
     }
     case OP_ACCESS: {

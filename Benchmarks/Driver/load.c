@@ -37,17 +37,36 @@ static uint64_t choose_offset(void)
     return (options.random ? shuffled(block, blocks) : block) * options.stride * options.size_bytes;
 }
 
+/// Makes it about the next of the files.
+static void choose_file(struct call *call)
+{
+    static uint64_t next_file;
+    uint64_t number = next_file++ % options.files;
+    if (options.random) {
+        number = shuffled(number, options.files);
+    }
+    if (load.handles != NULL) {
+        call->file = load.handles[number];
+    } else {
+        numbered_name(call->name, options.file, number);
+    }
+}
+
 void begin(struct call *call)
 {
     if (is_each_once()) {
-        unsigned long long number = options.first + load.started;
-        snprintf(call->name, sizeof call->name, "%.200s.%llu", options.file, number);
-        snprintf(call->new_name, sizeof call->new_name, "renamed.%.200s.%llu", options.file, number);
+        uint64_t number = options.first + load.started;
+        numbered_name(call->name, options.file, number);
+        snprintf(call->new_name, sizeof call->new_name, "renamed.%.240s", call->name);
     }
     load.started += 1;
+    if (options.files > 0) {
+        choose_file(call);
+    } else {
+        call->offset = choose_offset();
+    }
     // The time at which the data was looked for that let it start: one look at the clock for many calls.
     call->started = client.last_answer;
-    call->offset = choose_offset();
 }
 
 bool finish(struct call *call, uint64_t bytes)

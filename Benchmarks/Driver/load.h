@@ -10,7 +10,7 @@
 struct call {
     double started;
     uint64_t offset;
-    /// Of the file that create, remove and rename are about, and what rename calls it.
+    /// Of the file that create, remove, rename and lookup are about, and what rename calls it.
     char name[NAME_BYTES], new_name[NAME_BYTES];
     /// The second of what is done in turn comes next: REMOVE or COMMIT.
     bool is_second;
@@ -29,8 +29,10 @@ struct load {
     uint64_t started, done, bytes, entries;
     /// Answers by connection.
     uint64_t done_by[CONNECTIONS_MAXIMUM];
-    /// Of the smallest file, when each call has its own.
+    /// Of the smallest file, when there are several.
     uint64_t file_bytes;
+    /// What each of the files or exports has, or NULL: the calls have theirs.
+    struct handle *handles;
     double end_time;
     char *write_data;
     /// The local copy of the file, or NULL.

@@ -22,25 +22,56 @@ static double server_cpu_seconds(void)
     return seconds;
 }
 
-/// Gives a call its file and its names.
+/// Gives a call its connection and its names, and a file if it is always the same.
 static void prepare(struct call *call, int index, const struct handle *shared)
 {
     call->connection = index % options.connections;
-    snprintf(call->name, sizeof call->name, "nfsload.%d", index);
+    if (options.operation == OP_LOOKUP) {
+        snprintf(call->name, sizeof call->name, "%.200s", options.file);
+    } else {
+        numbered_name(call->name, "nfsload", (uint64_t)index);
+    }
+    if (options.exports > 0) {
+        call->file = load.handles[call->connection % options.exports];
+        return;
+    }
     if (!options.own_files) {
         call->file = *shared;
         return;
     }
     char name[NAME_BYTES];
-    snprintf(name, sizeof name, "%.200s.%d", options.file, index);
+    numbered_name(name, options.file, (uint64_t)index);
     uint64_t bytes = look_up(name, &call->file);
     load.file_bytes = index == 0 || bytes < load.file_bytes ? bytes : load.file_bytes;
+}
+
+static struct handle *make_handles(uint64_t count)
+{
+    struct handle *handles = calloc(count, sizeof *handles);
+    if (handles == NULL) {
+        fail("memory", strerror(errno));
+    }
+    return handles;
+}
+
+static void prepare_exports(void)
+{
+    load.handles = make_handles((uint64_t)options.exports);
+    for (int index = 0; index < options.exports; index++) {
+        client.root = client.roots[index];
+        load.file_bytes = look_up(options.file, &load.handles[index]);
+    }
 }
 
 static void prepare_all(void)
 {
     struct handle shared = {0};
-    if (!options.own_files && !is_each_once()) {
+    if (options.exports > 0) {
+        prepare_exports();
+    } else if (options.files > 0 && options.operation != OP_LOOKUP) {
+        load.handles = make_handles(options.files);
+        load.file_bytes = look_up_all(options.file, options.files, load.handles);
+    } else if (options.files == 0 && !options.own_files && !is_each_once()) {
         load.file_bytes = look_up(options.file, &shared);
     }
     for (int index = 0; index < options.in_flight; index++) {

@@ -33,9 +33,13 @@ static const char usage[] =
     "  --connections N   1...2048, among which the calls in flight are divided; 1\n"
     "  --seconds S       how long; 2\n"
     "  --calls N         how many calls instead, however long they take\n"
-    "  --random          offsets in an order that looks random, each once before any comes again\n"
+    "  --random          offsets or files in an order that looks random, each once before any comes again\n"
     "  --seed N          another such order\n"
     "  --stride N        only every Nth of the blocks of that size; 1\n"
+    "  --files N         each call is about one of NAME.0, NAME.1... NAME.<N-1>, in turn; all but lookup\n"
+    "                    look all of them up before; data is that of the beginning\n"
+    "  --exports N       the connections are divided among PATH.0, PATH.1... PATH.<N-1>, each with a\n"
+    "                    file NAME; for what is about a file\n"
     "  --first N         the number of the first of the files that there are each once; 0\n"
     "  --entries N       what a whole listing must have\n"
     "  --stable          WRITE with FILE_SYNC, not UNSTABLE\n"
@@ -89,13 +93,29 @@ bool is_each_once(void)
         || options.operation == OP_RENAME;
 }
 
+/// Whether calls have nothing but a file's handle, and no name.
+static bool is_about_one_file(void)
+{
+    bool has_name = is_each_once() || options.operation == OP_LOOKUP
+        || options.operation == OP_CREATE_REMOVE;
+    return !has_name && !options.own_files && options.files == 0;
+}
+
+/// Whether each call of the operation may be about another file that is there.
+static bool can_change_files(void)
+{
+    return !is_each_once() && !options.own_files && options.operation != OP_CREATE_REMOVE
+        && options.operation != OP_READDIRPLUS;
+}
+
 /// Whether the options fit together.
 static bool are_complete(void)
 {
     return options.port != 0 && options.mount_port != 0 && options.file != NULL
         && options.seconds > 0 && strpbrk(options.label, "\"\\") == NULL
         && options.connections <= options.in_flight && (!is_each_once() || options.calls > 0)
-        && options.size_bytes % 4 == 0;
+        && options.size_bytes % 4 == 0 && (options.exports == 0 || is_about_one_file())
+        && (options.files == 0 || can_change_files());
 }
 
 void parse_options(int count, char **words)
@@ -109,7 +129,7 @@ void parse_options(int count, char **words)
         {"local-copy", 1, NULL, 'L'}, {"congestion", 1, NULL, 'c'}, {"client", 1, NULL, 'k'},
         {"latencies", 1, NULL, 'H'}, {"entries", 1, NULL, 'E'}, {"seed", 1, NULL, 'x'},
         {"stride", 1, NULL, 'd'},
-        {"first", 1, NULL, 'F'},
+        {"first", 1, NULL, 'F'}, {"files", 1, NULL, 'M'}, {"exports", 1, NULL, 'X'},
         {"server-pid", 1, NULL, 'P'}, {"label", 1, NULL, 'l'}, {NULL, 0, NULL, 0},
     };
     for (int choice; (choice = getopt_long(count, words, "", known, NULL)) != -1;) {
@@ -133,6 +153,8 @@ void parse_options(int count, char **words)
         case 'N': options.calls = (uint64_t)number(optarg, 1, 1L << 40); break;
         case 'E': options.entries = (uint64_t)number(optarg, 1, 1L << 40); break;
         case 'F': options.first = (uint64_t)number(optarg, 0, 1L << 40); break;
+        case 'M': options.files = (uint64_t)number(optarg, 1, 1L << 24); break;
+        case 'X': options.exports = (int)number(optarg, 1, EXPORTS_MAXIMUM); break;
         case 'd': options.stride = (uint64_t)number(optarg, 1, 1 << 20); break;
         case 'x': options.seed = (uint64_t)number(optarg, 1, INT64_MAX); break;
         case 'c': options.congestion = optarg; break;

@@ -8,6 +8,7 @@
 
 #define IN_FLIGHT_MAXIMUM 4096
 #define CONNECTIONS_MAXIMUM 2048
+#define EXPORTS_MAXIMUM 256
 #define PIDS_MAXIMUM 16
 
 enum operation {
@@ -38,6 +39,10 @@ struct options {
     uint64_t stride;
     /// The number of the first of the files that are each used once.
     uint64_t first;
+    /// How many files the calls are about, or 0: one.
+    uint64_t files;
+    /// How many exports they are divided among, or 0: one.
+    int exports;
     double seconds;
     /// Calls are packed here, not by libnfs.
     bool raw;

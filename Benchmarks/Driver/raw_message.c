@@ -107,7 +107,7 @@ static char *put_arguments(char *to, uint32_t procedure, const struct call *call
     case PROC_WRITE: return put_write(to, call);
     case PROC_COMMIT: return put_word(put_long(put_handle(to, &call->file), 0), 0);
     case PROC_GETATTR: return put_handle(to, &call->file);
-    case PROC_LOOKUP: return put_name(to, options.file);
+    case PROC_LOOKUP: return put_name(to, call->name);
     case PROC_ACCESS:
         return put_word(put_handle(to, &call->file), ACCESS3_READ | ACCESS3_MODIFY);
     case PROC_READDIRPLUS: return put_listing(to, call);
@@ -142,7 +142,7 @@ size_t pack_call(char *to, uint32_t xid, const struct call *call)
     if (credentials_bytes == 0) {
         credentials_bytes = (size_t)(put_credentials(credentials) - credentials);
     }
-    uint32_t procedure = procedure_of(call);
+    uint32_t procedure = call == NULL ? PROC_NULL : procedure_of(call);
     char *end = put_word(put_word(put_word(to + 4, xid), 0), 2);
     end = put_word(put_word(put_word(end, NFS_PROGRAM), NFS_V3), procedure);
     memcpy(end, credentials, credentials_bytes);

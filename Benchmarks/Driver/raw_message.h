@@ -13,6 +13,7 @@
 
 /// Packs a call as a record of one fragment, but for the data of a WRITE, which is to follow it.
 /// - Parameter to: `CALL_BYTES`.
+/// - Parameter call: NULL for the call of that name.
 /// - Returns: how long that is.
 size_t pack_call(char *to, uint32_t xid, const struct call *call);
 

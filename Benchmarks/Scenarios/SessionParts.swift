@@ -84,13 +84,6 @@ enum SessionParts {
         }
     }
 
-    /// What a measured operation throws is a mistake in the benchmark.
-    private static func mustSucceed<T>(_ body: () throws(Interrupt) -> T) -> T {
-        do throws(Interrupt) { return try body() } catch {
-            preconditionFailure("a prepared operation answers \(error)")
-        }
-    }
-
     // MARK: Handles and nodes
 
     private static func mint() throws -> (Int) -> UInt64 {

@@ -6,14 +6,19 @@ package import ONCRPC
 /// The memory for every read of the socket comes from here (``nextBuffer()``): the beginning of a
 /// record that has not all arrived, and behind it room for the rest of that record and little more. So
 /// a large record is not copied, whatever the pieces that it comes in, and is handed over as a slice.
-/// The beginning of a small one at the end of a full buffer moves to the next.
+/// The beginning of a small one at the end of a full buffer moves to the next. Between reads, when all
+/// has been taken, the memory is another connection's (``SpareBuffers``).
 ///
 /// Loop-confined.
 package final class RecordReceiver {
     /// Room behind the record that a buffer was made for, for the beginning of the next one.
     static let bytesBehind = 16 << 10
+    /// The memory for the first read, which the channel keeps as long as it lives.
+    private static let firstBytes = 4 << 10
 
     private let bufferBytes: Int
+    private let spare: SpareBuffers
+    private var isFirst = true
     private let allocator = ByteBufferAllocator()
     private var scanner = RecordScanner()
     /// What has arrived and has not been taken, unless it is lent.
@@ -25,8 +30,10 @@ package final class RecordReceiver {
     private var isBroken = false
 
     /// - Parameter bufferBytes: the memory for a read, unless a larger record is under way.
-    package init(bufferBytes: Int) {
+    /// - Parameter spare: what connections of the same loop share.
+    package init(bufferBytes: Int, spare: SpareBuffers = SpareBuffers()) {
         self.bufferBytes = bufferBytes
+        self.spare = spare
     }
 
     /// Whether there is something that has not been taken.
@@ -48,13 +55,21 @@ package final class RecordReceiver {
         var next = ByteBuffer()
         // Not even we may hold on to it, or the read would copy it first.
         swap(&next, &held)
+        if isFirst {
+            isFirst = false
+            next = allocator.buffer(capacity: min(bufferBytes, Self.firstBytes))
+            return next
+        }
+        if next.capacity == 0 { next = spare.take() }
         let capacity = max(
             bufferBytes, max(neededBytes, next.readableBytes) + Self.bytesBehind)
         let isOurs: Bool? = next.modifyIfUniquelyOwned { $0.discardReadBytes() }
         if isOurs == nil {
             // Somebody still needs records that were cut out of it.
-            var copy = allocator.buffer(capacity: capacity)
+            var copy = spare.take()
+            if copy.capacity < capacity { copy = allocator.buffer(capacity: capacity) }
             copy.writeImmutableBuffer(next)
+            share(next)
             next = copy
         }
         Self.limit(&next, to: capacity)
@@ -98,6 +113,7 @@ package final class RecordReceiver {
             return record
         case .incomplete(let needed):
             neededBytes = needed
+            if !hasBytes, share(held) { held = ByteBuffer() }
             return nil
         }
     }
@@ -114,6 +130,15 @@ package final class RecordReceiver {
         try scanner.scan(buffer.readableBytesSpan)
     }
 
+    /// Lets other connections have a buffer, unless it was made for a large record: this one may bring
+    /// more of them. The very first is the channel's, and would never be free.
+    /// - Returns: whether it is theirs now.
+    @discardableResult
+    private func share(_ buffer: ByteBuffer) -> Bool {
+        let isUsual = (bufferBytes...2 * bufferBytes).contains(buffer.storageCapacity)
+        return isUsual && spare.give(buffer)
+    }
+
     private func take(_ count: Int) {
         held.moveReaderIndex(forwardBy: count)
         neededBytes = 0
@@ -122,6 +147,38 @@ package final class RecordReceiver {
     private func slice(_ range: Range<Int>) -> ByteBuffer {
         // The scanner only names ranges of the bytes it was shown.
         held.getSlice(at: held.readerIndex + range.lowerBound, length: range.count)!
+    }
+}
+
+/// The memory into which the connections of a loop receive, those that do not wait for the rest of a
+/// record. It goes round among them, so that what a thousand connections need is what a few use at a time.
+/// Memory in which somebody still needs records stays here as well: new memory each time would be
+/// elsewhere each time, and in the end all of it touched.
+///
+/// Loop-confined.
+package final class SpareBuffers {
+    /// In the order in which they came: in the first, records are the least likely to be needed still.
+    private var buffers: [ByteBuffer] = []
+    private static let limit = 16
+
+    package init() {}
+
+    /// - Returns: memory with nothing in it that nobody uses, or none.
+    func take() -> ByteBuffer {
+        for _ in 0..<buffers.count {
+            var buffer = buffers.removeFirst()
+            let isOurs: Void? = buffer.modifyIfUniquelyOwned { $0.clear() }
+            if isOurs != nil { return buffer }
+            buffers.append(buffer)
+        }
+        return ByteBuffer()
+    }
+
+    /// - Returns: whether there is room for it.
+    func give(_ buffer: ByteBuffer) -> Bool {
+        guard buffers.count < Self.limit else { return false }
+        buffers.append(buffer)
+        return true
     }
 }
 

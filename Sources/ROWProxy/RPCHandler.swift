@@ -21,8 +21,9 @@ final class RPCHandler: ChannelInboundHandler {
     static let parkedBytesMaximum = 32 << 20
     /// Bytes of replies gathered before they are written without waiting for the end of the read.
     private static let gatheredBytesMaximum = 512 << 10
-    /// Capacity that the gathering buffer keeps.
-    private static let keptCapacity = 128 << 10
+    /// Capacity of the gathering buffer at first, and the most that it keeps. Between them it is what the
+    /// replies of this connection need: there may be a thousand of them.
+    private static let capacity = (first: 4 << 10, kept: 128 << 10)
 
     /// Who the client is.
     private(set) var client = ClientAddress(nil)
@@ -38,7 +39,7 @@ final class RPCHandler: ChannelInboundHandler {
     private(set) var isClosed = false
     private let server: RPCServer
     private var context: ChannelHandlerContext?
-    let receiver = RecordReceiver(bufferBytes: 512 << 10)
+    let receiver: RecordReceiver
     private var gathered: ByteBuffer
     private var parkedCalls = 0
     private var parkedBytes = 0
@@ -50,7 +51,8 @@ final class RPCHandler: ChannelInboundHandler {
 
     init(server: RPCServer, allocator: ByteBufferAllocator) {
         self.server = server
-        gathered = allocator.buffer(capacity: Self.keptCapacity)
+        receiver = RecordReceiver(bufferBytes: 512 << 10, spare: server.spareBuffers)
+        gathered = allocator.buffer(capacity: Self.capacity.first)
     }
 
     // MARK: Channel events
@@ -225,7 +227,7 @@ final class RPCHandler: ChannelInboundHandler {
         }
         Traffic.send(gathered.readableBytes + count)
         context.write(wrapOutboundOut(gathered), promise: nil)
-        gathered.clear(minimumCapacity: Self.keptCapacity)
+        clearGathered()
         context.write(wrapOutboundOut(payload), promise: nil)
         hasUnflushed = true
         gathered.writeRepeatingByte(0, count: paddedCount(count) - count)
@@ -259,11 +261,15 @@ final class RPCHandler: ChannelInboundHandler {
             Traffic.send(buffer.readableBytes)
             context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             gathered = buffer
-            gathered.clear(minimumCapacity: Self.keptCapacity)
+            clearGathered()
         } else if hasUnflushed {
             hasUnflushed = false
             context.flush()
         }
+    }
+
+    private func clearGathered() {
+        gathered.clear(minimumCapacity: min(gathered.capacity, Self.capacity.kept))
     }
 
     // MARK: Limits

@@ -1,3 +1,4 @@
+import NFSClient
 import NFSProtocol
 import NIOCore
 import ONCRPC
@@ -10,6 +11,8 @@ final class RPCServer {
     private let mount: MountService
     private let admission: Admission
     private let onEvent: (String) -> Void
+    /// What connections receive into.
+    let spareBuffers = SpareBuffers()
     /// Once it is there.
     var polling: IdlePolling?
     private var connections: [ObjectIdentifier: RPCHandler] = [:]

@@ -105,6 +105,30 @@ import Testing
         #expect(address(try #require(try receiver.next())) == otherPlace)
     }
 
+    @Test func connectionsReceiveIntoTheSameMemoryButNotWhileRecordsInItAreNeeded() throws {
+        let spare = SpareBuffers()
+        // More than a connection's first read has.
+        let receivers = (0..<3).map { _ in RecordReceiver(bufferBytes: 64 << 10, spare: spare) }
+        func read(_ bytes: [UInt8], _ receiver: RecordReceiver) throws -> ByteBuffer? {
+            var stream = Stream(bytes)
+            stream.read(into: receiver)
+            let record = try receiver.next()
+            #expect(try receiver.next() == nil)
+            return record
+        }
+        for receiver in receivers { _ = try read(fragment([0]), receiver) }
+        let place = address(try #require(try read(fragment([1]), receivers[0])))
+        let kept = try #require(try read(fragment([2]), receivers[1]))
+        #expect(address(kept) == place)
+        let other = try #require(try read(fragment([3]), receivers[2]))
+        #expect(address(other) != place)
+        #expect(Array(kept.readableBytesView) == [2])
+        // What has the beginning of a record keeps its memory.
+        #expect(try read(Array(fragment([4, 5]).prefix(5)), receivers[0]) == nil)
+        #expect(try read(fragment([6]), receivers[1]).map { Array($0.readableBytesView) } == [6])
+        #expect(try read([5], receivers[0]).map { Array($0.readableBytesView) } == [4, 5])
+    }
+
     @Test func theBeginningOfARecordMovesWhileTheOnesBeforeItAreNeeded() throws {
         let receiver = RecordReceiver(bufferBytes: 512)
         let bodies: [[UInt8]] = [[1, 2], [UInt8](repeating: 3, count: 700), [4]]
