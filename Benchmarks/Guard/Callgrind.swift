@@ -22,10 +22,7 @@ struct Callgrind {
 
     /// A command that runs a program of this build.
     /// - Parameter options: of callgrind.
-    /// - Parameter preload: a library that the program is to load.
-    func command(
-        _ program: String, options: [String] = [], preload: String? = nil
-    ) async throws -> [String] {
+    func command(_ program: String, options: [String] = []) async throws -> [String] {
         // valgrind 3.19 cannot read what the compiler writes for debuggers, and gives up.
         let stripped = folder.path("\(program).stripped")
         if !FileManager.default.fileExists(atPath: stripped) {
@@ -33,9 +30,11 @@ struct Callgrind {
                 "strip",
                 ["--strip-debug", "-o", stripped, try ProjectPaths.builtProgram(program)])
         }
-        let environment = preload.map { ["env", "LD_PRELOAD=\($0)"] } ?? []
-        return environment + [
-            "valgrind", "-q", "--tool=callgrind", "--compress-strings=no",
+        let library = try await CProgram.build(
+            "under-valgrind", flags: ["-shared", "-fPIC"], in: folder)
+        return [
+            "env", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
+            "--compress-strings=no",
             "--callgrind-out-file=\(folder.path("counts"))",
         ] + options + [stripped]
     }

@@ -61,7 +61,7 @@ enum GuardedCalls {
         let callgrind = Callgrind(in: folder)
         let proxy = try await RowctlProcess.start(
             ["serve", source, "--session", "guard", "--state", folder.path("state")],
-            by: try await wrapper(callgrind, in: folder))
+            by: try await wrapper(callgrind))
         let server = Server(proxy)
         try await fill(server)
         var dumps = 0
@@ -82,14 +82,9 @@ enum GuardedCalls {
         return costs
     }
 
-    /// What runs `rowctl`, with a loop that sleeps until the next call: how often it would look for one
-    /// without sleeping is a matter of time.
-    private static func wrapper(
-        _ callgrind: Callgrind, in folder: TemporaryDirectory
-    ) async throws -> [String] {
-        let preload = try await CProgram.build(
-            "one-processor", flags: ["-shared", "-fPIC"], in: folder)
-        let command = try await callgrind.command("rowctl", preload: preload)
+    /// What runs `rowctl`.
+    private static func wrapper(_ callgrind: Callgrind) async throws -> [String] {
+        let command = try await callgrind.command("rowctl")
         // The first word behind is the program of this build, which callgrind runs a copy of.
         let words = command.map { "'\($0)'" }.joined(separator: " ")
         return ["/bin/sh", "-c", #"shift; exec \#(words) "$@""#, "callgrind"]

@@ -15,12 +15,12 @@ extension Integration {
             let writer = try await soak.startLibnfs()
             let reading = Task { try await soak.readMain() }
             let sampling = Task { try await soak.sample() }
-            let operating = await Result { try await soak.operate(while: [guest.child, writer]) }
+            var failure: (any Error)?
+            do { try await soak.operate(while: [guest.child, writer]) } catch { failure = error }
             sampling.cancel()
             reading.cancel()
             soak.finish()
-            let failed = await Result { try await operating.get() }.failure
-            #expect(failed == nil, "\(soak)")
+            #expect(failure == nil, "\(soak)")
 
             let result = try await guest.result()
             let tail = result.output.suffix(2000)
@@ -36,15 +36,5 @@ extension Integration {
             try await soak.expectRightBytes(["kernel": result.output, "libnfs": writer.output])
             try await soak.expectCleanEnd()
         }
-    }
-}
-
-extension Result where Failure == any Error {
-    fileprivate init(_ body: () async throws -> Success) async {
-        do { self = .success(try await body()) } catch { self = .failure(error) }
-    }
-
-    fileprivate var failure: Failure? {
-        if case .failure(let error) = self { error } else { nil }
     }
 }
