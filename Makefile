@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash soak guard guard-update test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -45,6 +45,21 @@ test-long:
 test-crash: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	ROWFS_LONG=1 $(SWIFT) test --skip-build --filter CrashTests
+
+# A session at work for ten minutes, or as long as ROWFS_SOAK_SECONDS says; `make test` does it for 20 seconds.
+soak: guest
+	$(SWIFT) build --build-tests -j $(JOBS)
+	ROWFS_SOAK_SECONDS=$${ROWFS_SOAK_SECONDS:-600} $(SWIFT) test --skip-build --filter SoakTests
+
+# Counts what calls cost, in instructions and allocations, and fails when that is above its bound.
+guard: setup
+	$(SWIFT) build -c release --product Benchmarks -j $(JOBS)
+	.build/release/Benchmarks guard
+
+# Makes what calls cost now their bounds: for a commit that says why they cost more, or that they cost less.
+guard-update: setup
+	$(SWIFT) build -c release --product Benchmarks -j $(JOBS)
+	.build/release/Benchmarks guard --update
 
 # Machines with Debian boot by PXE from an image, and go on whatever happens to what serves them.
 test-boot: setup

@@ -175,12 +175,13 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "XDR", "NFSProtocol", "ROWCore", "ROWReport", "ROWTestKit", "nfsload", "rowctl",
-                system,
+                "XDR", "ONCRPC", "NFSProtocol", "ROWCore", "ROWReport", "ROWTestKit", "nfsload",
+                "rowctl", system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
-            path: "Benchmarks", exclude: ["Driver"], swiftSettings: settings),
+            path: "Benchmarks", exclude: ["Driver", "Guard/bounds.json"],
+            swiftSettings: settings),
         .executableTarget(
             name: "example-directory", dependencies: ["ROWCore", "NFSProtocol", system],
             path: "Examples/EditDirectory", swiftSettings: settings),

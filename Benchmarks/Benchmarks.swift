@@ -13,7 +13,8 @@ struct Benchmarks: AsyncParsableCommand {
             'redirect' does the same work with other programs that redirect writes: \
             --peers names them. The last table has the goals. It starts and ends what it needs.
             Needs root, nfs-ganesha and libnfs ('make setup'), and what the peers are made of.
-            """)
+            """,
+        subcommands: [Guard.self, GuardedParts.self])
 
     @Option(help: ArgumentHelp("Only what has this in its name.", valueName: "text"))
     var filter = ""

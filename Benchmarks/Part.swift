@@ -36,6 +36,6 @@ struct Part: Sendable {
 
 /// Makes the compiler believe that the value is used.
 @inline(never)
-private func keep(_ value: UInt64) {
+func keep(_ value: UInt64) {
     withExtendedLifetime(value) {}
 }

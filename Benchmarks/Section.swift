@@ -86,5 +86,7 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
         }
     }
 
-    private static var allParts: [Part] { CodecParts.all + BlockParts.all + SessionParts.all }
+    private static var allParts: [Part] {
+        CodecParts.all + RecordParts.all + BlockParts.all + SessionParts.all
+    }
 }

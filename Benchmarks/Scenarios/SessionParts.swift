@@ -4,7 +4,14 @@ import ROWTestKit
 
 /// Handles, plans and listings: what every call costs before a byte moves.
 enum SessionParts {
-    static let all = [
+    static let all =
+        small + [
+            Part(
+                name: "snapshot of 8 GiB of changed data", goal: .atMost(1e9), prepare: snapshot)
+        ]
+
+    /// What calls do.
+    static let small = [
         Part(name: "handle mint", prepare: mint),
         Part(name: "handle parse", prepare: parse),
         Part(name: "handle to node", prepare: verify),
@@ -15,8 +22,6 @@ enum SessionParts {
         Part(name: "plan READ 32K of both", prepare: { try planRead(.mixed) }),
         Part(name: "plan WRITE 4K, and pwritev", prepare: write),
         Part(name: "merge a listing, per entry", prepare: listing),
-        Part(
-            name: "snapshot of 8 GiB of changed data", goal: .atMost(1e9), prepare: snapshot),
     ]
 
     private static let transfer: UInt64 = 32 << 10

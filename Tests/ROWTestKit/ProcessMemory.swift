@@ -11,4 +11,10 @@ public enum ProcessMemory {
         else { throw CocoaError(.fileReadCorruptFile) }
         return kibibytes << 10
     }
+
+    /// How many descriptors it has open.
+    /// - Throws: `CocoaError` when there is no such process.
+    public static func descriptors(of id: Int32) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").count
+    }
 }

@@ -1,0 +1,79 @@
+import Foundation
+import ROWTestKit
+
+/// This build's programs under callgrind, which counts instructions and calls of all threads.
+struct Callgrind {
+    /// What was counted between two moments.
+    struct Count {
+        var instructions = 0.0
+        var allocations = 0.0
+
+        /// What one of so many operations costs.
+        func cost(_ name: String, perOperation count: Int) -> Cost {
+            Cost(
+                name: name, instructions: round(instructions / Double(count)),
+                allocations: round(allocations / Double(count) * 100) / 100)
+        }
+    }
+
+    private let folder: TemporaryDirectory
+
+    init(in folder: TemporaryDirectory) { self.folder = folder }
+
+    /// A command that runs a program of this build.
+    /// - Parameter options: of callgrind.
+    func command(_ program: String, options: [String] = []) async throws -> [String] {
+        // valgrind 3.19 cannot read what the compiler writes for debuggers, and gives up.
+        let stripped = folder.path("\(program).stripped")
+        if !FileManager.default.fileExists(atPath: stripped) {
+            try await runTool(
+                "strip",
+                ["--strip-debug", "-o", stripped, try ProjectPaths.builtProgram(program)])
+        }
+        let library = try await CProgram.build(
+            "under-valgrind", flags: ["-shared", "-fPIC"], in: folder)
+        return [
+            "env", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
+            "--compress-strings=no",
+            "--callgrind-out-file=\(folder.path("counts"))",
+        ] + options + [stripped]
+    }
+
+    /// What was counted until the dump with that number, since the one before.
+    func count(_ number: Int) throws -> Count {
+        let path = folder.path("counts.\(number)")
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw MissingDump(number: number)
+        }
+        var count = Count()
+        var isAllocation = false
+        for line in text.split(separator: "\n") {
+            if line.hasPrefix("cfn=") {
+                isAllocation = Self.allocators.contains(line.dropFirst(4))
+            } else if isAllocation, line.hasPrefix("calls=") {
+                count.allocations += Double(line.dropFirst(6).prefix { $0 != " " }) ?? 0
+            } else if line.hasPrefix("totals: ") {
+                count.instructions = Double(line.dropFirst(8)) ?? 0
+            }
+        }
+        guard count.instructions > 0 else { throw MissingDump(number: number) }
+        return count
+    }
+
+    private static let allocators: Set<Substring> = [
+        "malloc", "calloc", "realloc", "memalign", "aligned_alloc", "posix_memalign",
+    ]
+
+    struct MissingDump: Error, CustomStringConvertible {
+        let number: Int
+        var description: String { "callgrind did not write a whole dump number \(number)" }
+    }
+}
+
+extension Callgrind.Count {
+    static func - (left: Self, right: Self) -> Self {
+        Self(
+            instructions: left.instructions - right.instructions,
+            allocations: left.allocations - right.allocations)
+    }
+}
