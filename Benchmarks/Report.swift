@@ -102,6 +102,7 @@ final class Report {
     /// Prints a row for each line of the curve, a column for each of its places.
     func add(_ curve: Curve) {
         curves.append(curve)
+        heading = []
         head(
             [curve.xTitle] + curve.places.map(Table.count) + ["max/min", "noise"],
             about: "\(curve.title): medians in \(curve.unit)")
