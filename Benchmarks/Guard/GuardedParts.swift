@@ -17,11 +17,11 @@ struct GuardedParts: ParsableCommand {
         for part in Self.all {
             let body = try part.prepare()
             keep(body(Self.operations))
-            rowfs_guard_mark()
+            guardMark()
             keep(body(Self.operations))
-            rowfs_guard_mark()
+            guardMark()
             keep(body(2 * Self.operations))
-            rowfs_guard_mark()
+            guardMark()
         }
     }
 
@@ -44,5 +44,5 @@ struct GuardedParts: ParsableCommand {
 }
 
 /// Callgrind writes a dump when this is called.
-@c @inline(never)
-func rowfs_guard_mark() {}
+@c(rowfs_guard_mark) @inline(never)
+func guardMark() {}

@@ -60,7 +60,7 @@ package final class RecordReceiver {
             next = allocator.buffer(capacity: min(bufferBytes, Self.firstBytes))
             return next
         }
-        if next.capacity == 0 { next = spare.take() }
+        if next.readableBytes == 0, next.storageCapacity < bufferBytes { next = spare.take() }
         let capacity = max(
             bufferBytes, max(neededBytes, next.readableBytes) + Self.bytesBehind)
         let isOurs: Bool? = next.modifyIfUniquelyOwned { $0.discardReadBytes() }
