@@ -233,13 +233,21 @@ final class CachedReads {
     private func fetch(_ layout: CacheLayout, _ run: Range<UInt64>) {
         let range = layout.bytes(of: run)
         remote.read(layout.id, range) { result in
-            let piece = result.map { BlockFlights.Piece(range: range, data: $0) }
+            let piece = result.map { BlockFlights.Piece(range: range, data: Self.alone($0)) }
             let keys = run.map { BlockFlights.Key(id: layout.id, block: $0) }
             let waiters = keys.flatMap { self.flights.land($0, piece, isKept: true) }
             if case .success(let piece) = piece { self.keep(layout, run, piece, keys) }
             for waiter in waiters { waiter(piece) }
         }
     }
+
+    /// What main sent came in a buffer with much else, which would stay until all of it is on disk. What
+    /// is short is copied.
+    private static func alone(_ data: ByteBuffer) -> ByteBuffer {
+        data.readableBytes > copiedBytesMaximum ? data : ByteBuffer(bytes: data.readableBytesView)
+    }
+
+    private static let copiedBytesMaximum = 16 << 10
 
     /// Puts blocks that main sent on disk.
     private func keep(

@@ -74,7 +74,7 @@ final class Replica {
     }
 
     /// Objects whose handles are in memory; all are in the image database.
-    private static let objectsMaximum = 4096
+    private static let objectsMaximum = 1024
     /// One that lived so long has a first attempt to connect to it at once.
     private static let livesLong = TimeAmount.seconds(5)
 
