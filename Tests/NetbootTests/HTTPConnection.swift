@@ -16,6 +16,8 @@ final class HTTPConnection: Sendable {
         self.received = received
         channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.autoRead, value: reads)
+            // Left alone the kernel may keep as much as tcp_rmem says: 32 MiB on some machines.
+            .channelOption(.socketOption(.so_rcvbuf), value: 1 << 20)
             .channelInitializer { channel in channel.pipeline.addHandler(received) }
             .connect(host: "127.0.0.1", port: port).get()
     }
