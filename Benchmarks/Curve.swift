@@ -9,9 +9,13 @@ struct Curve: Encodable {
         /// The greatest to the least measurement of one place, where they differ most: what of the ratio
         /// may be chance.
         let noise: Double
+        /// The server's processor time for what another line has the time of: not in the chart, which would
+        /// have more lines than can be told apart.
+        let isProcessorTime: Bool
 
-        init(name: String, points: [Point]) {
+        init(name: String, points: [Point], isProcessorTime: Bool = false) {
             self.name = name
+            self.isProcessorTime = isProcessorTime
             self.points = points
             let medians = Samples(points.map(\.samples.median))
             ratio = medians.maximum / medians.minimum
@@ -52,19 +56,23 @@ extension Curve {
     }
 
     /// The line of what was measured at the places.
-    static func line(_ name: String, _ places: [Int], _ values: [[Double]]) -> Line {
+    static func line(
+        _ name: String, _ places: [Int], _ values: [[Double]], isProcessorTime: Bool = false
+    ) -> Line {
         Line(
             name: name,
             points: zip(places, values).map {
                 Point(place: Double($0), samples: Samples($1))
-            })
+            }, isProcessorTime: isProcessorTime)
     }
 
     /// The lines of loads: the time that passes for each call, and the server's processor time.
     static func lines(_ name: String, _ places: [Int], _ results: [[Load.Result]]) -> [Line] {
         [
             line(name, places, results.map { $0.map { 1e6 / $0.callsPerSecond } }),
-            line("\(name), CPU", places, results.map { $0.map(\.serverUsPerCall) }),
+            line(
+                "\(name), CPU", places, results.map { $0.map(\.serverUsPerCall) },
+                isProcessorTime: true),
         ]
     }
 }

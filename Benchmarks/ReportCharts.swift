@@ -28,7 +28,7 @@ extension Report {
     private func chart(of curve: Curve) -> String {
         CurveChart(
             title: curve.title, xTitle: curve.xTitle, unit: curve.unit,
-            series: curve.lines.map { line in
+            series: curve.lines.filter { !$0.isProcessorTime }.map { line in
                 CurveChart.Series(
                     name: line.name,
                     points: line.points.map { ($0.place, $0.samples.median) })
