@@ -7,8 +7,8 @@ struct Bounds: Codable {
     let toleratedPercent: Double
     let costs: [Cost]
 
-    /// Allocations of which one operation in so many is none: buffers grow now and then.
-    private static let toleratedAllocations = 0.05
+    /// One more for each operation is five times that; buffers grow now and then.
+    private static let toleratedAllocations = 0.2
     /// A bound that is that much too high would let a loss go unnoticed.
     private static let worthLoweringPercent = 5.0
     private static let standardPercent = 2.0

@@ -7,13 +7,6 @@ struct Callgrind {
     struct Count {
         var instructions = 0.0
         var allocations = 0.0
-
-        /// What one of so many operations costs.
-        func cost(_ name: String, perOperation count: Int) -> Cost {
-            Cost(
-                name: name, instructions: round(instructions / Double(count)),
-                allocations: round(allocations / Double(count) * 100) / 100)
-        }
     }
 
     private let folder: TemporaryDirectory
@@ -36,6 +29,9 @@ struct Callgrind {
             "env", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
             "--compress-strings=no",
             "--callgrind-out-file=\(folder.path("counts"))",
+            // Left out, because it happens every second: reading what the process takes.
+            "--toggle-collect=$s8ROWProxy12ProcessUsageC7readingAA13HistorySampleVyF",
+            "--collect-atstart=yes",
         ] + options + [stripped]
     }
 
@@ -70,10 +66,16 @@ struct Callgrind {
     }
 }
 
-extension Callgrind.Count {
-    static func - (left: Self, right: Self) -> Self {
-        Self(
-            instructions: left.instructions - right.instructions,
-            allocations: left.allocations - right.allocations)
+extension Cost {
+    /// - Parameter once: what so many operations took, each time with the same that was done beside them.
+    /// - Parameter twice: what twice as many took.
+    init(name: String, once: [Callgrind.Count], twice: [Callgrind.Count], operations: Int) {
+        // The least, when nothing else was done at the time.
+        func difference(_ figure: (Callgrind.Count) -> Double) -> Double {
+            ((twice.map(figure).min() ?? 0) - (once.map(figure).min() ?? 0)) / Double(operations)
+        }
+        self.init(
+            name: name, instructions: round(difference(\.instructions)),
+            allocations: round(difference(\.allocations) * 100) / 100)
     }
 }

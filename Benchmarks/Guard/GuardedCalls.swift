@@ -9,7 +9,8 @@ enum GuardedCalls {
         let load: Load
     }
 
-    private static let calls = 1000
+    private static let calls = 500
+    private static let repetitions = 3
     private static let fileBytes = 4 << 20
     private static let names = 200
 
@@ -57,37 +58,21 @@ enum GuardedCalls {
 
     private static func count(_ workloads: [Workload], on source: String) async throws -> [Cost] {
         note("counting \(workloads.count) kinds of calls to a proxy of \(source)")
-        let folder = try TemporaryDirectory("rowfs-guard")
-        let callgrind = Callgrind(in: folder)
-        let proxy = try await RowctlProcess.start(
-            ["serve", source, "--session", "guard", "--state", folder.path("state")],
-            by: try await wrapper(callgrind))
-        let server = Server(proxy)
-        try await fill(server)
-        var dumps = 0
-        func counted(_ load: Load, calls: Int) async throws -> Callgrind.Count {
-            try await load.run(on: server, calls: calls)
-            try await runTool("callgrind_control", ["--dump", "\(proxy.processID)"])
-            dumps += 1
-            return try callgrind.count(dumps)
-        }
+        let proxy = try await CountedProxy(of: source)
+        try await fill(proxy.server)
         var costs: [Cost] = []
         for workload in workloads {
-            _ = try await counted(workload.load, calls: calls)
-            let once = try await counted(workload.load, calls: calls)
-            let twice = try await counted(workload.load, calls: 2 * calls)
-            costs.append((twice - once).cost(workload.name, perOperation: calls))
+            _ = try await proxy.count(workload.load, calls: calls)
+            var once: [Callgrind.Count] = []
+            var twice: [Callgrind.Count] = []
+            for _ in 0..<repetitions {
+                once.append(try await proxy.count(workload.load, calls: calls))
+                twice.append(try await proxy.count(workload.load, calls: 2 * calls))
+            }
+            costs.append(Cost(name: workload.name, once: once, twice: twice, operations: calls))
         }
-        try await proxy.terminate()
+        try await proxy.stop()
         return costs
-    }
-
-    /// What runs `rowctl`.
-    private static func wrapper(_ callgrind: Callgrind) async throws -> [String] {
-        let command = try await callgrind.command("rowctl")
-        // The first word behind is the program of this build, which callgrind runs a copy of.
-        let words = command.map { "'\($0)'" }.joined(separator: " ")
-        return ["/bin/sh", "-c", #"shift; exec \#(words) "$@""#, "callgrind"]
     }
 
     /// Overwrites one file, and reads the other.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import ROWTestKit
 
 /// Parts of the program alone, in one process for all of them.
@@ -9,6 +10,7 @@ struct GuardedParts: ParsableCommand {
         abstract: "The work that 'guard' counts in a process of its own.", shouldDisplay: false)
 
     private static let operations = 1000
+    private static let repetitions = 3
 
     private static let all =
         CodecParts.all + RecordParts.all + BlockParts.all + SessionParts.small
@@ -17,11 +19,13 @@ struct GuardedParts: ParsableCommand {
         for part in Self.all {
             let body = try part.prepare()
             keep(body(Self.operations))
-            guardMark()
-            keep(body(Self.operations))
-            guardMark()
-            keep(body(2 * Self.operations))
-            guardMark()
+            mark()
+            for _ in 0..<Self.repetitions {
+                keep(body(Self.operations))
+                mark()
+                keep(body(2 * Self.operations))
+                mark()
+            }
         }
     }
 
@@ -34,15 +38,18 @@ struct GuardedParts: ParsableCommand {
         try await runTool(
             command[0], command.dropFirst() + [configuration.commandName ?? ""],
             within: .seconds(300))
+        // A dump of how a part was made ready, then two of each repetition.
+        let dumps = 1 + 2 * repetitions
         return try all.enumerated().map { index, part in
-            // Of the three dumps of each, the first has how it was made ready.
-            let once = try callgrind.count(3 * index + 2)
-            let twice = try callgrind.count(3 * index + 3)
-            return (twice - once).cost(part.name, perOperation: operations)
+            let first = index * dumps + 2
+            let counts = try (first..<first + 2 * repetitions).map { try callgrind.count($0) }
+            let once = stride(from: 0, to: counts.count, by: 2).map { counts[$0] }
+            let twice = stride(from: 1, to: counts.count, by: 2).map { counts[$0] }
+            return Cost(name: part.name, once: once, twice: twice, operations: operations)
         }
     }
 }
 
-/// Callgrind writes a dump when this is called.
+/// Callgrind writes a dump when this is called. It does something, or the compiler would leave it out.
 @c(rowfs_guard_mark) @inline(never)
-func guardMark() {}
+func mark() { sched_yield() }
