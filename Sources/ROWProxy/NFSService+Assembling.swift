@@ -4,48 +4,23 @@ import SystemPackage
 
 /// READ of a range whose bytes lie in several places.
 extension NFSService {
-    /// Where main's bytes come from.
-    private enum MainBytes {
-        /// None are wanted.
-        case nowhere
-        case fetched(Piece)
-        case local(SparseFile)
-        case cached(CacheFile)
-    }
-
-    /// What is not in memory.
-    private enum Missing {
-        case main
-        /// Of the layer that the run is in.
-        case layer(SessionState.ReadRun)
-    }
-
-    /// What is to be read of one layer's file.
-    private struct LayerParts {
-        let run: SessionState.ReadRun
-        let file: SparseFile
-        var parts = ScatteredRead()
-    }
-
     /// Puts a reply together from runs of shadow, main and zeros.
     func assemble(
-        _ runs: [SessionState.ReadRun], _ read: ReadCall, _ plan: SessionState.ReadPlan
+        _ mixed: SessionState.MixedRead, _ read: ReadCall, _ plan: SessionState.ReadPlan
     ) throws(Interrupt) {
-        let fromMain = runs.filter(\.isMain).map(\.range)
-        for range in fromMain { touched(read.id, range, by: read.session) }
-        if let recorder = recorder(of: read.session) {
-            for range in fromMain { recorder.read(read.id, range) }
+        noteMain(of: mixed, read)
+        guard let main = try mainBytes(mixed, read) else {
+            return fetchMain(mixed.hull(of: mixed.main), read)
         }
-        guard let main = try mainBytes(fromMain, read) else {
-            fetchMain(Self.hull(of: fromMain), read)
-            return
-        }
-        if runs.contains(where: \.isInFile) { read.session.countShadowRead() }
+        if mixed.isInShadow { read.session.countShadowRead() }
         var failure: Errno?
-        var missing: Missing?
+        var missing: Int?
         let isDone = reply(read, plan) { memory in
+            let assembly = Assembly(
+                memory: memory, start: plan.range.lowerBound, read: mixed, main: main,
+                have: read.have)
             do throws(Errno) {
-                missing = try fill(memory, from: plan.range.lowerBound, runs, main, read.have)
+                missing = try assembly.fill(lost: { self.main.cache?.lost($0) })
                 return missing == nil
             } catch {
                 failure = error
@@ -53,102 +28,59 @@ extension NFSService {
             }
         }
         if let failure { throw .status(NFS3.Status(failure)) }
-        if isDone { count(main, fromMain) }
-        switch missing {
-        case .main: fetchMain(Self.hull(of: fromMain), read)
-        case .layer(let missing): fetchLayer(of: missing, runs, read)
-        case nil: break
+        if isDone { count(main, mixed) }
+        if let missing { fetch(missing, of: mixed, read) }
+    }
+
+    /// Keeps in mind what the session has asked for of main.
+    private func noteMain(of mixed: SessionState.MixedRead, _ read: ReadCall) {
+        guard let session = sessions[tag: read.session.handles.tag] else { return }
+        mixed.forEachRun(of: mixed.main) { range in
+            session.history.touch(range, of: read.id, in: main.image)
+            session.recorder?.read(read.id, range)
         }
     }
 
     /// - Returns: nil when they must be fetched.
     private func mainBytes(
-        _ ranges: [Range<UInt64>], _ read: ReadCall
-    ) throws(Interrupt) -> MainBytes? {
-        guard let first = ranges.first else { return .nowhere }
-        if let piece = read.have.main, piece.covers(Self.hull(of: ranges)) {
-            return .fetched(piece)
-        }
+        _ mixed: SessionState.MixedRead, _ read: ReadCall
+    ) throws(Interrupt) -> Assembly.MainBytes? {
+        guard mixed.main != nil else { return .nowhere }
+        let hull = mixed.hull(of: mixed.main)
+        if let piece = read.have.main, piece.covers(hull) { return .fetched(piece) }
         if let file = try main.localFile(read.id) { return .local(file) }
-        guard let file = main.checkedFile(read.id, first),
-            ranges.dropFirst().allSatisfy({ main.checkedFile(read.id, $0) === file })
-        else { return nil }
-        return .cached(file)
+        if let file = main.checkedFile(read.id, hull) { return .cached(file) }
+        // The session's own may lie between those that are wanted.
+        var file: CacheFile?
+        var isAbsent = false
+        mixed.forEachRun(of: mixed.main) { range in
+            guard !isAbsent else { return }
+            let found = main.checkedFile(read.id, range)
+            isAbsent = found == nil || file != nil && found !== file
+            file = found
+        }
+        return isAbsent ? nil : file.map { .cached($0) }
     }
 
-    private func count(_ main: MainBytes, _ ranges: [Range<UInt64>]) {
-        switch main {
-        case .nowhere, .fetched: break
-        case .local: for range in ranges { self.main.countRead(range) }
-        case .cached(let file): for range in ranges { self.main.countHit(file, range) }
-        }
-    }
-
-    /// Fills `memory`, which stands for the file's bytes from `start` on.
-    /// - Returns: what cannot be had without waiting; nil when all is there.
-    private func fill(
-        _ memory: UnsafeMutableRawBufferPointer, from start: UInt64,
-        _ runs: [SessionState.ReadRun], _ main: MainBytes, _ have: Fetched
-    ) throws(Errno) -> Missing? {
-        var mainParts = ScatteredRead()
-        var layers: [LayerParts] = []
-        for run in runs {
-            let place = Int(run.range.lowerBound - start)..<Int(run.range.upperBound - start)
-            let target = UnsafeMutableRawBufferPointer(rebasing: memory[place])
-            switch run.source {
-            case .zeros: target.initializeMemory(as: UInt8.self, repeating: 0)
-            case .main:
-                if case .fetched(let piece) = main {
-                    piece.copy(run.range, to: target)
-                } else {
-                    mainParts.append(target, at: run.range.lowerBound)
-                }
-            case .shadow(let file, let layer):
-                if let piece = have.shadow[layer], piece.covers(run.range) {
-                    piece.copy(run.range, to: target)
-                    continue
-                }
-                let index = layers.firstIndex { $0.file === file } ?? layers.count
-                if index == layers.count { layers.append(LayerParts(run: run, file: file)) }
-                layers[index].parts.append(target, at: run.range.lowerBound)
-            case .remote(let file):
-                guard let piece = have.shadow[file.layer], piece.covers(run.range) else {
-                    return .layer(run)
-                }
-                piece.copy(run.range, to: target)
-            }
-        }
-        for layer in layers {
-            if try layer.parts.readNowait(layer.file) == .wouldBlock { return .layer(layer.run) }
-        }
-        return try read(mainParts, main) ? nil : .main
-    }
-
-    /// - Returns: false when they are not to be had without waiting.
-    private func read(_ parts: ScatteredRead, _ main: MainBytes) throws(Errno) -> Bool {
-        switch main {
-        case .nowhere, .fetched: return true
-        case .local(let file): return try parts.readNowait(file) != .wouldBlock
-        case .cached(let file):
-            switch try? file.readNowait(parts) {
-            case .bytes: return true
-            case .lost:
-                self.main.cache?.lost(file)
-                return false
-            case .wouldBlock, nil: return false
+    private func count(_ main: Assembly.MainBytes, _ mixed: SessionState.MixedRead) {
+        mixed.forEachRun(of: mixed.main) { range in
+            switch main {
+            case .nowhere, .fetched: break
+            case .local: self.main.countRead(range)
+            case .cached(let file): self.main.countHit(file, range)
             }
         }
     }
 
-    /// Gets what the page cache does not hold of a layer, or the shadow server has.
-    private func fetchLayer(
-        of missing: SessionState.ReadRun, _ runs: [SessionState.ReadRun], _ read: ReadCall
-    ) {
-        let parts = runs.filter { $0.layer == missing.layer }.map(\.range)
-        switch missing.source {
+    /// Gets what the page cache does not hold of a source, or the shadow server has.
+    private func fetch(_ source: Int, of mixed: SessionState.MixedRead, _ read: ReadCall) {
+        var parts: [Range<UInt64>] = []
+        mixed.forEachRun(of: source) { parts.append($0) }
+        switch mixed.sources[source] {
         case .shadow(let file, let layer): fetch(parts, of: file, layer, read)
         case .remote(let file): fetch(parts, of: file, read)
-        case .main, .zeros: break
+        case .main: fetchMain(Self.hull(of: parts), read)
+        case .zeros: break
         }
     }
 
@@ -158,14 +90,104 @@ extension NFSService {
     }
 }
 
-extension SessionState.ReadRun {
-    fileprivate var isMain: Bool { if case .main = source { true } else { false } }
-    fileprivate var isInFile: Bool { if case .shadow = source { true } else { false } }
-    fileprivate var layer: Int64? {
-        switch source {
-        case .shadow(_, let layer): layer
-        case .remote(let file): file.layer
-        case .main, .zeros: nil
+/// Fills the memory of a reply from several places.
+private struct Assembly {
+    /// Where main's bytes come from.
+    enum MainBytes {
+        /// None are wanted.
+        case nowhere
+        case fetched(NFSService.Piece)
+        case local(SparseFile)
+        case cached(CacheFile)
+    }
+
+    let memory: UnsafeMutableRawBufferPointer
+    /// The file's byte that the memory begins with.
+    let start: UInt64
+    let read: SessionState.MixedRead
+    let main: MainBytes
+    let have: NFSService.Fetched
+
+    /// - Parameter lost: hears of a cache file that has been cut short.
+    /// - Returns: the source that cannot be had without waiting; nil when all is there.
+    func fill(lost: (CacheFile) -> Void) throws(Errno) -> Int? {
+        // What is read first may come with what lies between its runs: the others go over that.
+        let first = read.main ?? read.sources.firstIndex(where: \.isInFile)
+        if let first, try !fill(from: first, .inPlace, lost) { return first }
+        for source in read.sources.indices where source != first {
+            if try !fill(from: source, .dropped, lost) { return source }
+        }
+        return nil
+    }
+
+    /// - Returns: false when the source's bytes are not to be had without waiting.
+    private func fill(
+        from source: Int, _ gaps: ScatteredRead.Gaps, _ lost: (CacheFile) -> Void
+    ) throws(Errno) -> Bool {
+        switch read.sources[source] {
+        case .zeros:
+            read.forEachRun(of: source) { range in
+                place(of: range).initializeMemory(as: UInt8.self, repeating: 0)
+            }
+            return true
+        case .shadow(let file, let layer):
+            if copy(source, from: have.shadow[layer]) { return true }
+            return try parts(of: source).readNowait(file, gaps: gaps) != .wouldBlock
+        case .remote(let file): return copy(source, from: have.shadow[file.layer])
+        case .main:
+            switch main {
+            case .nowhere: return true
+            case .fetched(let piece): return copy(source, from: piece)
+            case .local(let file):
+                return try parts(of: source).readNowait(file, gaps: gaps) != .wouldBlock
+            case .cached(let file):
+                let outcome = try? file.readNowait(parts(of: source), gaps: gaps)
+                if outcome == .lost { lost(file) }
+                return outcome == .bytes
+            }
         }
     }
+
+    /// - Returns: whether the piece has all of the source's runs.
+    private func copy(_ source: Int, from piece: NFSService.Piece?) -> Bool {
+        guard let piece else { return false }
+        var isComplete = true
+        read.forEachRun(of: source) { range in
+            guard isComplete, piece.covers(range) else { return isComplete = false }
+            piece.copy(range, to: place(of: range))
+        }
+        return isComplete
+    }
+
+    private func parts(of source: Int) -> ScatteredRead {
+        var parts = ScatteredRead(reserving: read.runs.count)
+        read.forEachRun(of: source) { parts.append(place(of: $0), at: $0.lowerBound) }
+        return parts
+    }
+
+    private func place(of range: Range<UInt64>) -> UnsafeMutableRawBufferPointer {
+        let from = Int(range.lowerBound - start)
+        return UnsafeMutableRawBufferPointer(
+            rebasing: memory[from..<(from + range.count)])
+    }
+}
+
+extension SessionState.MixedRead {
+    fileprivate func forEachRun(of source: Int?, _ body: (Range<UInt64>) -> Void) {
+        for run in runs where run.source == source { body(run.range) }
+    }
+
+    /// From a source's first to its last byte; empty when it has none.
+    fileprivate func hull(of source: Int?) -> Range<UInt64> {
+        var hull: Range<UInt64>?
+        forEachRun(of: source) { hull = (hull?.lowerBound ?? $0.lowerBound)..<$0.upperBound }
+        return hull ?? 0..<0
+    }
+
+    fileprivate var isInShadow: Bool { sources.contains(where: \.isInFile) }
+}
+
+extension SessionState.ByteSource {
+    /// In a sparse file of the shadow.
+    fileprivate var isInFile: Bool { if case .shadow = self { true } else { false } }
 }

@@ -114,8 +114,8 @@ extension NFSService {
                 if plan.range.lowerBound == 0 { main.filesAhead?.began(read.id) }
                 if !readCached(read, plan) { fetchMain(plan.range, read) }
             }
-        case .mixed(let runs):
-            try assemble(runs, read, plan)
+        case .mixed(let mixed):
+            try assemble(mixed, read, plan)
         }
     }
 

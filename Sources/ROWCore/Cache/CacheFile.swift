@@ -111,8 +111,10 @@ public final class CacheFile: @unchecked Sendable {
     }
 
     /// The same for several parts.
-    public func readNowait(_ parts: ScatteredRead) throws(Errno) -> NowaitRead {
-        if try parts.readNowait(file) == .wouldBlock { return .wouldBlock }
+    public func readNowait(
+        _ parts: ScatteredRead, gaps: ScatteredRead.Gaps
+    ) throws(Errno) -> NowaitRead {
+        if try parts.readNowait(file, gaps: gaps) == .wouldBlock { return .wouldBlock }
         return try isWhole ? .bytes : .lost
     }
 

@@ -131,11 +131,13 @@ private struct ImagePieces {
 
 extension SessionState.ReadSource {
     /// The same as runs.
-    fileprivate func runs(of range: Range<UInt64>) -> [SessionState.ReadRun] {
+    fileprivate func runs(
+        of range: Range<UInt64>
+    ) -> [(source: SessionState.ByteSource, range: Range<UInt64>)] {
         switch self {
         case .nothing: []
-        case .one(let source): [SessionState.ReadRun(source: source, range: range)]
-        case .mixed(let runs): runs
+        case .one(let source): [(source, range)]
+        case .mixed(let read): read.runs.map { (read.sources[$0.source], $0.range) }
         }
     }
 }

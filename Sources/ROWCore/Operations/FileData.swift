@@ -9,7 +9,7 @@ extension SessionState {
         case nothing
         case one(ByteSource)
         /// Several runs, in order, that cover the range.
-        case mixed([ReadRun])
+        case mixed(MixedRead)
     }
 
     /// Where one byte comes from, at the same offset.
@@ -20,12 +20,6 @@ extension SessionState {
         case remote(LayerID)
         case main
         case zeros
-    }
-
-    /// Bytes that all come from one source.
-    public struct ReadRun {
-        public let source: ByteSource
-        public let range: Range<UInt64>
     }
 
     public struct ReadPlan {
@@ -73,31 +67,40 @@ extension SessionState {
                 layer = content.frozen[depth]
                 depth += 1
             case .below: return .one(node.id.isSessionMade ? .zeros : .main)
-            case nil: return .mixed(try runs(of: node, content.layers[depth...], range))
+            case nil:
+                var read = MixedRead()
+                try add(range, of: node, content, from: depth, to: &read)
+                return .mixed(read)
             }
         }
     }
 
-    /// What the layers, newest first, show of a range.
-    private func runs(
-        of node: Node, _ layers: ArraySlice<FileLayer>, _ range: Range<UInt64>
-    ) throws(Interrupt) -> [ReadRun] {
-        guard let layer = layers.first else {
-            return [ReadRun(source: node.id.isSessionMade ? .zeros : .main, range: range)]
+    /// Adds what the layers from the one at a depth on show of a range.
+    private func add(
+        _ range: Range<UInt64>, of node: Node, _ content: FileContent, from depth: Int,
+        to read: inout MixedRead
+    ) throws(Interrupt) {
+        guard depth <= content.frozen.count else {
+            return node.id.isSessionMade ? read.appendZeros(range) : read.appendMain(range)
         }
-        var pieces: [LayerMap.Run] = []
-        layer.map.forEachRun(in: range) { pieces.append($0) }
-        var runs: [ReadRun] = []
-        for piece in pieces {
-            switch piece.source {
-            case .zeros: runs.append(ReadRun(source: .zeros, range: piece.range))
-            case .below: runs += try self.runs(of: node, layers.dropFirst(), piece.range)
-            case .here:
-                let source = try stored(node, layer, piece.range)
-                runs.append(ReadRun(source: source, range: piece.range))
+        let layer = depth == 0 ? content.top : content.frozen[depth - 1]
+        try layer.map.forEachRun(in: range) { run throws(Interrupt) in
+            switch run.source {
+            case .zeros: read.appendZeros(run.range)
+            case .below: try add(run.range, of: node, content, from: depth + 1, to: &read)
+            case .here: try add(run.range, of: node, layer, to: &read)
             }
         }
-        return runs
+    }
+
+    private func add(
+        _ range: Range<UInt64>, of node: Node, _ layer: FileLayer, to read: inout MixedRead
+    ) throws(Interrupt) {
+        let known = read.source(ofLayer: layer.number)
+        // What is at a shadow server must be there by now, in each range.
+        if let known, remoteFiles == nil { return read.append(range, from: known) }
+        let source = try stored(node, layer, range)
+        read.append(range, from: known ?? read.add(source))
     }
 
     /// Where a layer has its bytes.

@@ -80,13 +80,21 @@ public struct LayerMap: Sendable {
 
     /// Calls `body` for the runs that make up `range`: in order, without gaps, neighbours of different
     /// sources.
-    public func forEachRun(in range: Range<UInt64>, _ body: (Run) -> Void) {
-        var offset = range.lowerBound
-        while offset < range.upperBound {
-            let run = run(at: offset, limit: range.upperBound)
-            body(run)
-            offset = run.range.upperBound
+    public func forEachRun<Failure>(
+        in range: Range<UInt64>, _ body: (Run) throws(Failure) -> Void
+    ) throws(Failure) {
+        guard !range.isEmpty else { return }
+        var start = range.lowerBound
+        var (source, end) = piece(at: start, limit: range.upperBound)
+        while end < range.upperBound {
+            let next = piece(at: end, limit: range.upperBound)
+            if next.source != source {
+                try body(Run(source: source, range: start..<end))
+                (source, start) = (next.source, end)
+            }
+            end = next.end
         }
+        try body(Run(source: source, range: start..<end))
     }
 
     /// The source of all of `range`, when it is one; an empty range has none.

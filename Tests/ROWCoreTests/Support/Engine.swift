@@ -252,8 +252,10 @@ final class Engine {
         switch plan.source {
         case .nothing: break
         case .one(let source): try fill(&bytes, plan.range, from: source, of: id, plan.range)
-        case .mixed(let runs):
-            for run in runs { try fill(&bytes, run.range, from: run.source, of: id, plan.range) }
+        case .mixed(let read):
+            for run in read.runs {
+                try fill(&bytes, run.range, from: read.sources[run.source], of: id, plan.range)
+            }
         }
         return (bytes, plan.eof)
     }
