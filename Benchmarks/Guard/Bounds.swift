@@ -11,7 +11,7 @@ struct Bounds: Codable {
     private static let toleratedAllocations = 0.2
     /// A bound that is that much too high would let a loss go unnoticed.
     private static let worthLoweringPercent = 5.0
-    private static let standardPercent = 2.0
+    private static let standardPercent = 3.0
 
     static let rule = """
         What is slower by mistake is to be mended. If it must cost more, commit the new figures \

@@ -33,6 +33,31 @@ import Testing
             range.map { $0 < bytes.count ? bytes[$0] : 0 }
         }
         #expect(memory.elementsEqual(expected), "\(ranges)")
+        try checkInPlace(ranges, file, bytes)
+    }
+
+    /// The same with parts that lie as far apart in memory as in the file.
+    private func checkInPlace(_ ranges: [Range<Int>], _ file: SparseFile, _ bytes: [UInt8]) throws {
+        guard let first = ranges.first?.lowerBound, let end = ranges.last?.upperBound else {
+            return
+        }
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: end - first, alignment: 8)
+        defer { memory.deallocate() }
+        memory.initializeMemory(as: UInt8.self, repeating: 0xee)
+        var parts = ScatteredRead(reserving: ranges.count)
+        for range in ranges {
+            let place = range.lowerBound - first..<range.upperBound - first
+            parts.append(
+                UnsafeMutableRawBufferPointer(rebasing: memory[place]),
+                at: UInt64(range.lowerBound))
+        }
+        let total = ranges.reduce(0) { $0 + $1.count }
+        #expect(try parts.readNowait(file, gaps: .inPlace) == .bytes(total))
+        for range in ranges {
+            let expected = range.map { $0 < bytes.count ? bytes[$0] : 0 }
+            let place = range.lowerBound - first..<range.upperBound - first
+            #expect(memory[place].elementsEqual(expected), "\(range) of \(ranges)")
+        }
     }
 
     @Test func partsComeFromTheirPlaces() throws {
