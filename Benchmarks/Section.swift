@@ -42,7 +42,7 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
     private var caseNames: [String] {
         switch self {
         case .parts: Self.allParts.map(\.name)
-        case .reads: WholePathCase.reads.map(\.name) + [OneStream.name]
+        case .reads: WholePathCase.reads.map(\.name) + [OneStream.name, BareStream.name]
         case .mixed: MixedCase.all.map(\.name)
         case .writes: WholePathCase.writes.map(\.name)
         case .names: WholePathCase.names.map(\.name)
@@ -74,6 +74,7 @@ enum Section: String, CaseIterable, ExpressibleByArgument, Encodable, Sendable {
         case .reads:
             try await Lab.measure(WholePathCase.reads, settings, into: report)
             try await OneStream.measure(settings, into: report)
+            try await BareStream.measure(settings, into: report)
         case .mixed: try await MixedCase.measure(settings, into: report)
         case .writes: try await Lab.measure(WholePathCase.writes, settings, into: report)
         case .names: try await Lab.measure(WholePathCase.names, settings, into: report)

@@ -79,7 +79,7 @@ extension NFSService {
         switch mixed.sources[source] {
         case .shadow(let file, let layer): fetch(parts, of: file, layer, read)
         case .remote(let file): fetch(parts, of: file, read)
-        case .main: fetchMain(Self.hull(of: parts), read)
+        case .main: fetchMain(mixed.hull(of: source), read)
         case .zeros: break
         }
     }

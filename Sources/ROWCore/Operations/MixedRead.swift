@@ -17,11 +17,15 @@ extension SessionState {
         private var zeros: Int?
 
         mutating func appendMain(_ range: Range<UInt64>) {
-            append(range, from: Self.index(&main, of: .main, in: &sources))
+            let source = main ?? add(.main)
+            main = source
+            append(range, from: source)
         }
 
         mutating func appendZeros(_ range: Range<UInt64>) {
-            append(range, from: Self.index(&zeros, of: .zeros, in: &sources))
+            let source = zeros ?? add(.zeros)
+            zeros = source
+            append(range, from: source)
         }
 
         /// - Parameter source: its index.
@@ -49,15 +53,6 @@ extension SessionState {
         /// - Returns: its index.
         mutating func add(_ source: ByteSource) -> Int {
             sources.append(source)
-            return sources.count - 1
-        }
-
-        private static func index(
-            _ known: inout Int?, of source: ByteSource, in sources: inout [ByteSource]
-        ) -> Int {
-            if let known { return known }
-            sources.append(source)
-            known = sources.count - 1
             return sources.count - 1
         }
     }

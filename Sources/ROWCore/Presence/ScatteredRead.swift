@@ -28,7 +28,7 @@ public struct ScatteredRead {
     }
 
     /// - Parameter count: parts that there will be at most.
-    public init(reserving count: Int = 0) { parts.reserveCapacity(count) }
+    public init(reserving count: Int) { parts.reserveCapacity(count) }
 
     /// Adds a part that comes after those before.
     /// - Parameter offset: in the file, bytes.
@@ -39,7 +39,7 @@ public struct ScatteredRead {
 
     /// Fills all parts from the page cache, or says that it cannot; then their content is undefined.
     public func readNowait(
-        _ file: SparseFile, gaps: Gaps = .dropped
+        _ file: SparseFile, gaps: Gaps
     ) throws(Errno) -> SparseFile.NowaitRead {
         guard parts.count > 1, file.supportsNowait else {
             return try readOneByOne(parts[...], file)

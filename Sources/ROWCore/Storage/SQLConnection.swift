@@ -98,17 +98,18 @@ class SQLStatement {
                 sqlite3_bind_zeroblob(statement, position, 0)
                 return
             }
-            // SQLITE_TRANSIENT, a macro that Swift does not see: SQLite compares this pointer and never calls
-            // it, and copies the bytes before it returns.
-            let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-            sqlite3_bind_blob(statement, position, base, Int32(source.count), transient)
+            sqlite3_bind_blob(statement, position, base, Int32(source.count), Self.transient)
         }
     }
 
     final func bind(_ position: Int32, text: String) {
-        // SQLITE_TRANSIENT, as above.
-        let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-        sqlite3_bind_text(statement, position, text, -1, transient)
+        sqlite3_bind_text(statement, position, text, -1, Self.transient)
+    }
+
+    /// SQLITE_TRANSIENT, a macro that Swift does not see: SQLite compares this pointer and never calls it,
+    /// and copies the bytes before it returns.
+    private static var transient: sqlite3_destructor_type {
+        unsafeBitCast(-1, to: sqlite3_destructor_type.self)
     }
 
     /// Moves to the next row; false at the end. After a failure the statement is reset.
