@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import NFSClient
 import ROWTestKit
+import Synchronization
 import Testing
 
 /// Servers, clients and what is done to them.
@@ -32,6 +33,8 @@ final class Soak: Sendable, CustomStringConvertible {
     private let proxy: RowctlProcess
     private let relay: FaultyTransport
     private let (finishing, finished) = AsyncStream<Void>.makeStream()
+    /// Counts when the proxy goes, and when it is back: odd while it is away.
+    private let turns = Mutex(0)
 
     var description: String { "\(proxy.errors.suffix(2000)) \(seed)" }
 
@@ -133,11 +136,12 @@ final class Soak: Sendable, CustomStringConvertible {
         var count = 0
         while !Task.isCancelled {
             let file = Int.random(in: 0..<Self.dataFiles, using: &generator)
-            let server = proxy.processID
+            let before = turns.withLock(\.self)
             let reader = try ChildProcess("nfs-cat", [url("/data/f\(file)")])
             let status = try await Task { try await reader.exit(within: .seconds(120)) }.value
             // libnfs comes back to what it has mounted, and gives up a mount whose connection is cut.
-            if server != proxy.processID, reader.errors.contains("Failed to mount") { continue }
+            let wasAway = before % 2 == 1 || before != turns.withLock(\.self)
+            if wasAway, reader.errors.contains("Failed to mount") { continue }
             #expect(status == .exited(0), "\(reader.errors) \(self)")
             let isRight = FileManager.default.contentsEqual(
                 atPath: reader.outputPath, andPath: "\(image)/data/f\(file)")
@@ -173,8 +177,10 @@ final class Soak: Sendable, CustomStringConvertible {
                 ])
             }
             guard step < Self.stepsWithRestart else { continue }
+            turns.withLock { $0 += 1 }
             if step % 2 == 0 { try await proxy.terminate() } else { try await proxy.kill() }
             try await proxy.restart()
+            turns.withLock { $0 += 1 }
         }
     }
 
