@@ -26,7 +26,8 @@ struct Callgrind {
         let library = try await CProgram.build(
             "under-valgrind", flags: ["-shared", "-fPIC"], in: folder)
         return [
-            "env", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
+            // With a seed of chance, dictionaries have more collisions in one process than in another.
+            "env", "SWIFT_DETERMINISTIC_HASHING=1", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
             "--compress-strings=no",
             "--callgrind-out-file=\(folder.path("counts"))",
             // Left out, because it happens every second: reading what the process takes.

@@ -25,6 +25,8 @@ struct Guard: AsyncParsableCommand {
         print(comparison.table)
         for text in comparison.notes { print("guard: \(text)") }
         guard comparison.failures.isEmpty else {
+            // What is wrong comes last, in a log of both streams too.
+            fflush(nil)
             for text in comparison.failures { note(text) }
             note(Bounds.rule)
             throw ExitCode.failure
