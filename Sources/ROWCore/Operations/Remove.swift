@@ -198,5 +198,6 @@ extension SessionState {
         dropContent(node)
         touch(node)
         node.flags.insert(.removed)
+        nodes.remove(node)
     }
 }

@@ -24,6 +24,8 @@ final class Node {
     var dirtyCommit: UInt64 = 0
     /// For CLOCK eviction.
     var isReferenced = true
+    /// Where ``NodeTable`` has it.
+    var ringIndex: UInt32 = 0
 
     struct Flags: OptionSet {
         let rawValue: Int64

@@ -5,6 +5,8 @@ struct NodeTable {
     private var byID: [NodeID: Node] = [:]
     private var ring: [Node] = []
     private var hand = 0
+    /// Of objects that are gone, in the order in which they went: nobody asks for them again.
+    private var removed: [Node] = []
     /// Nodes kept when nothing pins them.
     var limit = 32_768
 
@@ -14,12 +16,36 @@ struct NodeTable {
 
     mutating func insert(_ node: Node) {
         byID[node.id] = node
+        node.ringIndex = UInt32(ring.count)
         ring.append(node)
     }
 
-    /// Evicts down to the limit what has no row to commit and no unrecorded write. Bounded work: two
-    /// rounds of the clock at most.
+    /// Has a node let go of once disk knows that its object is gone.
+    mutating func remove(_ node: Node) { removed.append(node) }
+
+    private func isEvictable(_ node: Node, _ committed: UInt64) -> Bool {
+        node.dirtyCommit <= committed && node.content?.isPinned != true
+    }
+
+    private mutating func evict(_ node: Node) {
+        byID[node.id] = nil
+        let index = Int(node.ringIndex)
+        ring.swapAt(index, ring.count - 1)
+        ring[index].ringIndex = node.ringIndex
+        ring.removeLast()
+    }
+
+    private mutating func trimRemoved(committed: UInt64) {
+        let count = removed.prefix { isEvictable($0, committed) }.count
+        // Some may have been evicted as others are.
+        for node in removed.prefix(count) where byID[node.id] === node { evict(node) }
+        removed.removeFirst(count)
+    }
+
+    /// Evicts those of objects that are gone, and of others as many as are too many: what has no row to
+    /// commit and no unrecorded write. Bounded work: two rounds of the clock at most.
     mutating func trim(committed: UInt64) {
+        if !removed.isEmpty { trimRemoved(committed: committed) }
         guard ring.count > limit else { return }
         var steps = 2 * ring.count
         while ring.count > limit, steps > 0 {
@@ -29,12 +55,10 @@ struct NodeTable {
             if node.isReferenced {
                 node.isReferenced = false
                 hand += 1
-            } else if node.dirtyCommit > committed || node.content?.isPinned == true {
-                hand += 1
+            } else if isEvictable(node, committed) {
+                evict(node)
             } else {
-                byID[node.id] = nil
-                ring.swapAt(hand, ring.count - 1)
-                ring.removeLast()
+                hand += 1
             }
         }
     }
@@ -45,6 +69,7 @@ struct NodeTable {
     mutating func removeAll() {
         byID.removeAll()
         ring.removeAll()
+        removed.removeAll()
         hand = 0
     }
 }

@@ -37,6 +37,25 @@ import Testing
 
     // MARK: Which names
 
+    /// A session that makes and removes files all the time does not grow.
+    @Test func whatIsGoneTakesNoMemory() throws {
+        let kept = try engine.create(.root, "kept")
+        let count = engine.session.nodeCount
+        var ids: [NodeID] = []
+        for number in 0..<10 {
+            ids.append(try engine.create(.root, "file\(number)"))
+            ids.append(try engine.mkdir(.root, "directory\(number)"))
+            try engine.remove(.root, "file\(number)")
+            try engine.rmdir(.root, "directory\(number)")
+        }
+        try engine.run { _ throws(Interrupt) in }
+        #expect(engine.session.nodeCount == count)
+        for id in ids {
+            #expect(engine.status { session throws(Interrupt) in try session.node(id) } == .stale)
+        }
+        #expect(try engine.attributes(kept).nlink == 1)
+    }
+
     @Test func namesAre1To255BytesWithoutSlashAndNUL() throws {
         #expect(creating([]) == .inval)
         #expect(creating([UInt8](repeating: 65, count: 255)) == nil)
