@@ -13,6 +13,20 @@ struct ServerMemory {
         anonymous = try Self.mebibytes("Anonymous", values)
     }
 
+    /// What it takes once it has come to rest: nothing more for a while.
+    static func settled(of id: Int32) async throws -> ServerMemory {
+        var memory = try ServerMemory(of: id)
+        var looks = (same: 0, all: 0)
+        while looks.same < 6, looks.all < 40 {
+            try await Task.sleep(for: .milliseconds(500))
+            let next = try ServerMemory(of: id)
+            looks.same = abs(next.resident - memory.resident) < 0.1 ? looks.same + 1 : 0
+            looks.all += 1
+            memory = next
+        }
+        return memory
+    }
+
     /// The most that was ever in RAM.
     static func peak(of id: Int32) throws -> Double {
         try mebibytes("VmHWM", kibibytes(in: "/proc/\(id)/status"))

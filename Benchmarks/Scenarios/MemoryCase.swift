@@ -55,7 +55,7 @@ enum MemoryCase: String, CaseIterable, Sendable {
         // A client mounts and looks at the root.
         try await Load(operation: .getattr, inFlight: 1, file: Self.directory)
             .run(on: server, calls: 1)
-        let idle = try ServerMemory(of: server.processID)
+        let idle = try await ServerMemory.settled(of: server.processID)
         if self == .known {
             try await ManyFiles.listing(of: Self.directory, fileCount)
                 .run(on: server, calls: ManyFiles.pages(fileCount))
@@ -64,7 +64,7 @@ enum MemoryCase: String, CaseIterable, Sendable {
             try await ManyFiles.load(operation, touchedCount)
                 .run(on: server.directory(Self.directory), calls: touchedCount)
         }
-        let end = try ServerMemory(of: server.processID)
+        let end = try await ServerMemory.settled(of: server.processID)
         add("\(name): idle", side, idle.resident, report)
         add("\(name): above idle", side, end.resident - idle.resident, report, goal: goal)
         add("\(name): above idle, anonymous", side, end.anonymous - idle.anonymous, report)

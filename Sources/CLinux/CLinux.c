@@ -426,6 +426,8 @@ void clinux_keep_large_buffers(void) {
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+void clinux_return_free_memory(void) { malloc_trim(0); }
+
 int clinux_endless_events(void) {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
     if (fd < 0) return -errno;

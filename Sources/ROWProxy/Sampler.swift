@@ -12,6 +12,7 @@ final class Sampler {
     private let loop: any EventLoop
     private let pool: NIOThreadPool
     private let usage = ProcessUsage()
+    private let freeMemory: FreeMemory
     private var timer: RepeatedTask?
     private var ticks = 0
 
@@ -29,6 +30,7 @@ final class Sampler {
         self.counters = counters
         self.loop = loop
         self.pool = pool
+        freeMemory = FreeMemory(loop: loop, pool: pool)
         let bound = NIOLoopBound(self, eventLoop: loop)
         timer = loop.scheduleRepeatedTask(
             initialDelay: Self.interval, delay: Self.interval
@@ -47,6 +49,7 @@ final class Sampler {
 
     private func tick() {
         let reading = reading()
+        freeMemory.look(at: reading)
         for session in sessions.all { sample(session, reading) }
         ticks += 1
         guard ticks.isMultiple(of: Self.ticksUntilSaved) else { return }

@@ -171,6 +171,9 @@ int clinux_set_io_flusher(void);
 /// Lets malloc keep buffers of up to 32 MiB for reuse, where it would map and unmap each of them:
 /// that costs a page fault for every 4 KiB of every large reply (mallopt).
 void clinux_keep_large_buffers(void);
+/// Gives the system back what malloc has and nobody uses. Takes milliseconds with much memory, and
+/// allocations wait meanwhile.
+void clinux_return_free_memory(void);
 
 /// Starts a program in a session of its own, in `/`, without standard input, so that it outlives the
 /// terminal and the directory that it was started from.
