@@ -27,7 +27,8 @@ struct Callgrind {
             "under-valgrind", flags: ["-shared", "-fPIC"], in: folder)
         return [
             // With a seed of chance, dictionaries have more collisions in one process than in another.
-            "env", "SWIFT_DETERMINISTIC_HASHING=1", "LD_PRELOAD=\(library)", "valgrind", "-q", "--tool=callgrind",
+            "env", "SWIFT_DETERMINISTIC_HASHING=1", "LD_PRELOAD=\(library)", "valgrind", "-q",
+            "--tool=callgrind",
             "--compress-strings=no",
             "--callgrind-out-file=\(folder.path("counts"))",
             // Left out, because it happens every second: reading what the process takes.
