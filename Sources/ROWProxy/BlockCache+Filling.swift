@@ -61,9 +61,10 @@ extension BlockCache {
 
     /// Begins what there is room for, and makes room.
     func proceed() {
-        while let fill = filling.queue.first, filling.count < Filling.countMaximum {
+        // Until the scan is done nobody knows whether there is room.
+        while isScanned, let fill = filling.queue.first, filling.count < Filling.countMaximum {
             let wanted = index.allocated + filling.storageBytes + fill.storageBytes
-            guard wanted <= limit || !isScanned else { return evict() }
+            guard wanted <= limit else { return evict() }
             filling.queue.removeFirst()
             start(fill)
         }

@@ -191,7 +191,7 @@ final class Soak: Sendable, CustomStringConvertible {
     func sample() async throws -> SoakSamples {
         var samples = SoakSamples()
         while !Task.isCancelled {
-            samples.add(of: proxy.processID, cacheBytes: try cacheBytes())
+            samples.add(of: proxy.processID, state: state, cacheBytes: try cacheBytes())
             try? await Task.sleep(for: .seconds(Self.seconds) / 600)
         }
         return samples

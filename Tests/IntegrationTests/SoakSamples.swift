@@ -4,7 +4,9 @@ import ROWTestKit
 struct SoakSamples: CustomStringConvertible {
     private struct Sample {
         let residentBytes: Int
+        /// But for those of files of the session and the cache.
         let descriptors: Int
+        let allDescriptors: Int
     }
 
     /// Of each process that there was, in order.
@@ -12,16 +14,21 @@ struct SoakSamples: CustomStringConvertible {
     private(set) var cacheMaximum = 0
 
     private static let tolerated = (fraction: 0.05, bytes: 2 << 20, descriptors: 2)
+    /// As many as clients have files that they changed, but no more of those stay open than 256, nor than
+    /// 256 of the cache.
+    private static let filesMaximum = 512
 
     /// Nothing when the process has just ended.
-    mutating func add(of id: Int32, cacheBytes: Int) {
+    /// - Parameter state: the state directory.
+    mutating func add(of id: Int32, state: String, cacheBytes: Int) {
         cacheMaximum = max(cacheMaximum, cacheBytes)
         guard let memory = try? ProcessMemory.residentBytes(of: id),
-            let descriptors = try? ProcessMemory.descriptors(of: id)
+            let all = try? ProcessMemory.descriptors(of: id),
+            let descriptors = try? ProcessMemory.descriptors(of: id, outside: state)
         else { return }
         if lives.last?.id != id { lives.append((id, [])) }
         lives[lives.count - 1].samples.append(
-            Sample(residentBytes: memory, descriptors: descriptors))
+            Sample(residentBytes: memory, descriptors: descriptors, allDescriptors: all))
     }
 
     /// Why the last process, which lived longest, does not stay as it is: its last quarter is compared with
@@ -39,6 +46,8 @@ struct SoakSamples: CustomStringConvertible {
         if descriptors.last > descriptors.second + Self.tolerated.descriptors {
             growth.append("descriptors from \(descriptors.second) to \(descriptors.last)")
         }
+        let files = samples.map { $0.allDescriptors - $0.descriptors }.max() ?? 0
+        if files > Self.filesMaximum { growth.append("\(files) open files at once") }
         return growth
     }
 
@@ -58,7 +67,7 @@ struct SoakSamples: CustomStringConvertible {
             \(lives.count) processes, the cache at most \(cacheMaximum >> 10) KiB
             memory of the earlier ones at their ends, KiB: \(ends)
             memory of the last one over time, KiB: \(shown.map { $0.residentBytes >> 10 })
-            its descriptors: \(shown.map(\.descriptors))
+            its descriptors: \(shown.map(\.descriptors)), with its files \(shown.map(\.allDescriptors))
             """
     }
 }

@@ -13,8 +13,19 @@ public enum ProcessMemory {
     }
 
     /// How many descriptors it has open.
+    /// - Parameter directory: files below it are not counted.
     /// - Throws: `CocoaError` when there is no such process.
-    public static func descriptors(of id: Int32) throws -> Int {
-        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(id)/fd").count
+    public static func descriptors(
+        of id: Int32, outside directory: String? = nil
+    ) throws -> Int {
+        let folder = "/proc/\(id)/fd"
+        let files = FileManager.default
+        let names = try files.contentsOfDirectory(atPath: folder)
+        guard let directory else { return names.count }
+        return names.count { name in
+            // One that is closed meanwhile is none.
+            let target = try? files.destinationOfSymbolicLink(atPath: "\(folder)/\(name)")
+            return target.map { !$0.hasPrefix(directory + "/") } ?? false
+        }
     }
 }
