@@ -38,6 +38,8 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
         // Only `make docs` builds it.
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     ],
@@ -96,12 +98,18 @@ let package = Package(
             name: "rowctl-dht", dependencies: ["COpenDHT"], exclude: ["NOTICE.md"],
             swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
+        .target(
+            name: "ROWSettings",
+            dependencies: [
+                "ROWProxy", "NFSClient", system, .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "Netboot", "Catalogue",
-                "NFSClient",
-                "CLinux",
+                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "Netboot",
+                "Catalogue", "NFSClient", "CLinux",
                 system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -150,6 +158,9 @@ let package = Package(
             ] + nio, swiftSettings: settings),
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ROWSettingsTests", dependencies: ["ROWSettings", system],
             swiftSettings: settings),
         .testTarget(
             name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: settings),

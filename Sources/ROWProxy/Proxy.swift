@@ -241,6 +241,9 @@ public final class Proxy: Sendable {
         }.get()
     }
 
+    /// Returns once the event loop has had a turn: at once, unless something holds it up.
+    public func answers() async throws { try await imageLoop.eventLoop.submit {}.get() }
+
     /// Puts another in the place of ``RemoteImage/cachedBytes``, for tests.
     func setCachedBytes(
         _ hook: @escaping @Sendable (NodeID, Range<UInt64>, (ByteBuffer?) -> Void) -> Void

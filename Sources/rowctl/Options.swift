@@ -126,31 +126,6 @@ struct MainOptions: ParsableArguments {
     var arguments: [String] { timeoutSeconds.map { ["--main-timeout", "\($0)"] } ?? [] }
 }
 
-/// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
-struct ListenAddress: ExpressibleByArgument, CustomStringConvertible {
-    var host: String?
-    var port: Int
-
-    init?(argument: String) {
-        var rest = argument[...]
-        if let colon = argument.lastIndex(of: ":") {
-            let host = argument[..<colon]
-            guard !host.isEmpty else { return nil }
-            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
-            // Without brackets the last part of an IPv6 address would pass for a port.
-            guard isBracketed || !host.contains(":") else { return nil }
-            self.host = String(isBracketed ? host.dropFirst().dropLast() : host)
-            rest = argument[argument.index(after: colon)...]
-        }
-        guard let number = UInt16(rest) else { return nil }
-        port = Int(number)
-    }
-
-    init(port: Int) { self.port = port }
-
-    var description: String { host.map { "\($0):\(port)" } ?? "\(port)" }
-}
-
 /// Where to listen and who may come in; the verbs that serve take it.
 struct NetworkOptions: ParsableArguments {
     @Option(
@@ -235,6 +210,10 @@ extension Proxy.Image {
         case .appliance(let name, _): name
         }
     }
+}
+
+extension ListenAddress: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }
 
 extension ByteSize: ExpressibleByArgument {

@@ -3,6 +3,7 @@ import Catalogue
 import Foundation
 import NFSClient
 import ROWProxy
+import ROWSettings
 
 struct Rowctl: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,7 +18,9 @@ struct Rowctl: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            MountVerb.self, Unmount.self, Serve.self, Export.self, NetbootVerb.self, List.self,
+            MountVerb.self, Unmount.self, Serve.self, ConfigVerb.self, Export.self,
+            NetbootVerb.self,
+            List.self,
             ApplianceVerb.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self, Upgrade.self,
@@ -50,7 +53,7 @@ enum Main {
         // It has said all there is to say.
         case let error as ExitCode: exit(error.rawValue)
         case let error as CatalogueError where error.code == .invalid: fail("\(error)", EX_USAGE)
-        case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
+        case is ConfigurationError, is UsageError, is SettingsError: fail("\(error)", EX_USAGE)
         case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
         case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)
         default: fail("\(error)", EXIT_FAILURE)

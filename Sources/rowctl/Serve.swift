@@ -17,19 +17,25 @@ struct Serve: AsyncParsableCommand {
             far away. What one of them asked for the others get from here. Give the gateway's URL, \
             nfs://GATEWAY:PORT/NAME?mountport=PORT, as their image, and --listen with a fixed port. \
             Handles and file numbers stay the same when it is started again, so those proxies go on.
+
+            With --config it serves all images and sessions that a file names, and only --set, \
+            --state and --catalogue go with it. SIGHUP has it read the file again: what has changed \
+            is served anew, all else goes on. 'rowctl config' explains the file.
             """)
 
     @Argument(help: MainOptions.imageHelp)
-    var image: String
+    var image: String?
 
     @Option(help: "The session's name; it is made when there is none.")
-    var session: String
+    var session: String?
+
+    @OptionGroup var settings: SettingsOptions
 
     @Option(
         help: ArgumentHelp(
             "What acknowledged changes survive.",
-            discussion: "strict: a power failure; relaxed: the end of the process."))
-    var durability = Proxy.Durability.strict
+            discussion: "strict (default): a power failure; relaxed: the end of the process."))
+    var durability: Proxy.Durability?
 
     @Flag(
         help: ArgumentHelp(
@@ -54,19 +60,57 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var state: StateOption
 
-    func run() async throws {
-        try await ApplianceImage.with(
-            image, session: session, catalogue: catalogue, state: state, run)
+    func validate() throws {
+        if settings.file != nil {
+            guard image == nil, session == nil else {
+                throw ValidationError("the file of --config names the images and sessions")
+            }
+            if let other = settingsOfOne.first {
+                throw ValidationError("with --config, \(other) is set in the file, or by --set")
+            }
+        } else {
+            guard settings.set.values.isEmpty else { throw ValidationError("--set needs --config") }
+            guard image != nil else {
+                throw ValidationError("name an image, or a file with --config")
+            }
+            guard session != nil else {
+                throw ValidationError("name the session with --session")
+            }
+        }
     }
 
-    private func run(_ chosen: ApplianceImage.Chosen) async throws {
+    /// What was given that is one image's or session's.
+    private var settingsOfOne: [String] {
+        let given = [
+            ("--durability", durability != nil), ("--read-only", readOnly),
+            ("--main-timeout", main.timeoutSeconds != nil), ("--shadow", shadow.url != nil),
+            ("--cache-size", cache.size != nil), ("--record", profiles.record != nil),
+            ("--profile", profiles.profile != nil), ("--listen", network.listen != nil),
+            ("--allow", !network.allow.isEmpty), ("--root", network.rootAccess != nil),
+            ("--manage-gids", network.manageGids), ("--portmap", network.portmap != nil),
+            ("--register", network.register),
+        ]
+        return given.filter(\.1).map(\.0)
+    }
+
+    func run() async throws {
+        if let file = settings.file {
+            return try await Service.run(file, settings, catalogue: catalogue, state: state)
+        }
+        guard let image, let session else { return }
+        try await ApplianceImage.with(image, session: session, catalogue: catalogue, state: state) {
+            try await run($0, session)
+        }
+    }
+
+    private func run(_ chosen: ApplianceImage.Chosen, _ session: String) async throws {
         var configuration = Proxy.Configuration(
             image: chosen.image, session: session, state: state.directory)
         configuration.manifestRoot = chosen.manifestRoot
         network.apply(to: &configuration)
         configuration.isReadOnly = readOnly
         main.apply(to: &configuration)
-        configuration.durability = durability
+        configuration.durability = durability ?? .strict
         configuration.shadow = try shadow.parsed
         cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
@@ -101,69 +145,27 @@ struct Export: AsyncParsableCommand {
     }
 }
 
-/// Serves a session until a signal asks to end (a second one does not wait for that): in this process,
-/// or in the one that serves the image already for as long as that runs, and then here, where its
-/// clients know it to be.
+/// Serves a session until a signal asks to end; a second one does not wait for that.
 private func serve(
     _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil
 ) async throws {
-    enum Event {
-        case askedToEnd
-        case hostEnded
-        case timeToTry
-    }
-    let (events, continuation) = AsyncStream<Event>.makeStream()
-    var next = events.makeAsyncIterator()
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
-    let signals = Signals.toEnd { continuation.yield(.askedToEnd) }
+    let session = ServedSession()
+    let signals = Signals.toEnd { session.askToEnd() }
     defer { withExtendedLifetime(signals) {} }
-    var configuration = configuration
-    var serving: Proxy.Serving? = try await Proxy.serve(configuration)
-    var complaint = ""
-    while true {
-        switch serving {
-        case .host(let proxy):
-            use?.attach(proxy)
-            announce(proxy.mountCommand)
-            while let event = await next.next(), event != .askedToEnd {}
-            use?.detach()
-            try await proxy.stop()
-            return
-        case .guest(let membership):
-            announce(membership.mountCommand)
-            Task {
-                await membership.ended()
-                continuation.yield(.hostEnded)
-            }
-            if await next.next() == .askedToEnd {
-                try await membership.leave()
-                return
-            }
-            configuration.succeed(membership)
-            serving = nil
-        case nil:
-            // Clients wait for this session: whatever is in the way, such as a main that is away, is
-            // no reason to give up.
-            do {
-                serving = try await Proxy.serve(configuration)
-            } catch {
-                if "\(error)" != complaint {
-                    complaint = "\(error)"
-                    FileHandle.standardError.write(
-                        Data("rowctl: not served now, trying again: \(complaint)\n".utf8))
-                }
-                Task {
-                    try? await Task.sleep(for: .seconds(1))
-                    continuation.yield(.timeToTry)
-                }
-                if await next.next() == .askedToEnd { return }
-            }
-        }
-    }
+    try await session.run(
+        configuration, use, announce: announceReady,
+        complain: { note("not served now, trying again: \($0)") })
 }
 
-private func announce(_ mountCommand: String) {
+/// Tells people and programs that a session is served.
+func announceReady(_ mountCommand: String) {
     print("ready: \(mountCommand)")
     flushStandardOutput()
+}
+
+/// Tells people what is wrong and does not end the program.
+func note(_ text: String) {
+    FileHandle.standardError.write(Data("rowctl: \(text)\n".utf8))
 }

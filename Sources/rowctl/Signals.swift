@@ -23,9 +23,11 @@ struct Signals {
 
 extension Signals {
     /// What asks a server to end. The second time is not waited for.
-    static func toEnd(_ handler: @escaping @Sendable () -> Void) -> Signals {
+    static func toEnd(
+        _ numbers: [Int32] = [SIGTERM, SIGINT, SIGHUP], _ handler: @escaping @Sendable () -> Void
+    ) -> Signals {
         let isAsked = Mutex(false)
-        return Signals([SIGTERM, SIGINT, SIGHUP]) {
+        return Signals(numbers) {
             let isSecond = isAsked.withLock { asked in
                 defer { asked = true }
                 return asked

@@ -175,6 +175,10 @@ void clinux_keep_large_buffers(void);
 /// allocations wait meanwhile.
 void clinux_return_free_memory(void);
 
+/// Sends one message to a datagram socket of the file system, or, with `@` in front, of the abstract
+/// namespace (sd_notify(3)). Does not wait.
+int clinux_notify(const char *_Nonnull socket_path, const char *_Nonnull message);
+
 /// Starts a program in a session of its own, in `/`, without standard input, so that it outlives the
 /// terminal and the directory that it was started from.
 /// @param arguments ends with NULL; the first names the program.

@@ -1,0 +1,28 @@
+/// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
+public struct ListenAddress: Sendable, LosslessStringConvertible {
+    public var host: String?
+    public var port: Int
+
+    /// - Returns: nil for what is no such address.
+    public init?(_ argument: String) {
+        var rest = argument[...]
+        if let colon = argument.lastIndex(of: ":") {
+            let host = argument[..<colon]
+            guard !host.isEmpty else { return nil }
+            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+            // Without brackets the last part of an IPv6 address would pass for a port.
+            guard isBracketed || !host.contains(":") else { return nil }
+            self.host = String(isBracketed ? host.dropFirst().dropLast() : host)
+            rest = argument[argument.index(after: colon)...]
+        }
+        guard let number = UInt16(rest) else { return nil }
+        port = Int(number)
+    }
+
+    public init(port: Int) { self.port = port }
+
+    public var description: String {
+        guard let host else { return "\(port)" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+}

@@ -1,0 +1,145 @@
+import NFSClient
+import NIOCore
+public import ROWProxy
+public import SystemPackage
+
+/// What a service serves: images, each with its sessions.
+public struct Settings: Sendable {
+    /// Nil: the standard one.
+    public let state: FilePath?
+    /// As `rowctl serve --catalogue` takes it.
+    public let catalogue: String?
+    /// In the order of the file; those of an image one after another.
+    public let sessions: [Session]
+
+    /// One session of an image, with all that holds for it.
+    public struct Session: Sendable, Equatable {
+        public let name: String
+        /// By which the file knows the image.
+        public let image: String
+        /// All that was said about it.
+        fileprivate let texts: [String: [String]]
+        fileprivate let values: Values
+
+        /// As `rowctl serve` takes it.
+        public var source: String { values.source }
+
+        /// Tells a proxy.
+        public func apply(to configuration: inout Proxy.Configuration) {
+            values.apply(to: &configuration)
+        }
+
+        /// Whether the two are served alike.
+        public static func == (one: Session, other: Session) -> Bool {
+            one.name == other.name && one.image == other.image && one.texts == other.texts
+        }
+    }
+
+    /// - Throws: ``SettingsError`` with all that is wrong.
+    public init(_ source: SettingsSource) throws {
+        var reader = ValueReader(source)
+        let state: AbsolutePath? = reader.value("state")
+        let catalogue = reader.text("catalogue")
+        var sessions: [Session] = []
+        var images: [String: String] = [:]
+        for (image, names) in source.images {
+            reader.path = [SettingKey.images, image]
+            let common = Values(image: &reader)
+            let texts = reader.texts(of: .image)
+            if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
+            for name in names {
+                reader.path = [SettingKey.images, image, SettingKey.sessions, name]
+                if let other = images.updateValue(image, forKey: name) {
+                    reader.complain(
+                        "the image '\(other)' has a session of that name too: choose another")
+                }
+                var values = common
+                values.addSession(&reader)
+                sessions.append(
+                    Session(
+                        name: name, image: image,
+                        texts: texts.merging(reader.texts(of: .session)) { $1 }, values: values))
+            }
+        }
+        if source.images.isEmpty, reader.problems.isEmpty {
+            reader.path = [SettingKey.images]
+            reader.complain("no image is named, so nothing would be served")
+        }
+        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+        self.state = state.map { FilePath($0.text) }
+        self.catalogue = catalogue
+        self.sessions = sessions
+    }
+}
+
+extension Settings {
+    /// What a proxy can be told.
+    fileprivate struct Values: Sendable {
+        let source: String
+        private let listen: ListenAddress?
+        private let allow: [AddressRange]
+        private let rootAccess: Proxy.RootAccess?
+        private let managesGroups: Bool
+        private let portmap: ListenAddress?
+        private let registers: Bool
+        private let cacheSize: ByteSize?
+        private let timeout: Timeout?
+        private var durability = Proxy.Durability.strict
+        private var isReadOnly = false
+        private var shadow: NFSURL?
+        private var record: AbsolutePath?
+        private var profile: AbsolutePath?
+
+        init(image reader: inout ValueReader) {
+            let sources = reader.list("source")
+            if sources.isEmpty {
+                reader.complain(
+                    "it has no 'source': name servers, nfs://HOST/EXPORT, or a directory")
+            }
+            for text in sources where !text.contains("://") && AbsolutePath(text: text) == nil {
+                reader.refuse(
+                    "source", text, "an URL nfs://HOST/EXPORT, or a path from the root, /...")
+            }
+            source = sources.joined(separator: ",")
+            listen = reader.value("listen")
+            allow = reader.values("allow")
+            rootAccess = reader.value("root")
+            managesGroups = reader.value("manage-gids") ?? false
+            portmap = reader.value("portmap")
+            registers = reader.value("register") ?? false
+            cacheSize = reader.value("cache-size")
+            timeout = reader.value("main-timeout")
+        }
+
+        mutating func addSession(_ reader: inout ValueReader) {
+            durability = reader.value("durability") ?? .strict
+            isReadOnly = reader.value("read-only") ?? false
+            shadow = reader.value("shadow")
+            record = reader.value("record")
+            profile = reader.value("profile")
+        }
+
+        func apply(to configuration: inout Proxy.Configuration) {
+            if let listen {
+                configuration.host = listen.host ?? configuration.host
+                configuration.port = listen.port
+            }
+            configuration.allow = allow
+            configuration.rootAccess = rootAccess
+            configuration.managesGroups = managesGroups
+            configuration.portmap = portmap.map {
+                Proxy.PortmapAddress(host: $0.host, port: $0.port)
+            }
+            configuration.registers = registers
+            if let cacheSize { configuration.cacheSize = cacheSize }
+            if let timeout {
+                configuration.mainTimeout = .milliseconds(Int64(timeout.seconds * 1000))
+            }
+            configuration.durability = durability
+            configuration.isReadOnly = isReadOnly
+            configuration.shadow = shadow
+            configuration.record = record?.text
+            configuration.profile = profile?.text
+        }
+    }
+}

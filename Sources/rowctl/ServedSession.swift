@@ -1,0 +1,87 @@
+import Foundation
+import ROWProxy
+import Synchronization
+
+/// A session that is served until somebody asks it to end: in this process, or in the one that serves the
+/// image already for as long as that runs, and then here, where its clients know it to be.
+final class ServedSession: Sendable {
+    private enum Event {
+        case askedToEnd
+        case hostEnded
+        case timeToTry
+    }
+
+    private let events: AsyncStream<Event>
+    private let continuation: AsyncStream<Event>.Continuation
+    private let hosted = Mutex<Proxy?>(nil)
+
+    private static let pause = Duration.seconds(1)
+
+    init() { (events, continuation) = AsyncStream.makeStream() }
+
+    /// The proxy, while it is in this process.
+    var proxy: Proxy? { hosted.withLock(\.self) }
+
+    func askToEnd() { continuation.yield(.askedToEnd) }
+
+    /// - Parameter announce: is told each time the session is served, by which command it is mounted.
+    /// - Throws: why it cannot be served at first; later that is told, and tried again.
+    func run(
+        _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use?,
+        announce: (String) -> Void, complain: (String) -> Void
+    ) async throws {
+        var next = events.makeAsyncIterator()
+        var configuration = configuration
+        var serving: Proxy.Serving? = try await Proxy.serve(configuration)
+        var complaint = ""
+        while true {
+            switch serving {
+            case .host(let proxy):
+                use?.attach(proxy)
+                hosted.withLock { $0 = proxy }
+                announce(proxy.mountCommand)
+                while let event = await next.next(), event != .askedToEnd {}
+                use?.detach()
+                hosted.withLock { $0 = nil }
+                try await proxy.stop()
+                return
+            case .guest(let membership):
+                announce(membership.mountCommand)
+                Task {
+                    await membership.ended()
+                    continuation.yield(.hostEnded)
+                }
+                if await next.next() == .askedToEnd {
+                    try await membership.leave()
+                    return
+                }
+                configuration.succeed(membership)
+                serving = nil
+            case nil:
+                // Clients wait for this session: whatever is in the way, such as a main that is away,
+                // is no reason to give up.
+                do {
+                    serving = try await Proxy.serve(configuration)
+                } catch {
+                    if "\(error)" != complaint {
+                        complaint = "\(error)"
+                        complain(complaint)
+                    }
+                    if await isAskedToEndInPause() { return }
+                }
+            }
+        }
+    }
+
+    /// Waits a moment before something is tried again.
+    /// - Returns: true when it is not to be tried any more.
+    func isAskedToEndInPause() async -> Bool {
+        let timer = Task {
+            try await Task.sleep(for: Self.pause)
+            continuation.yield(.timeToTry)
+        }
+        defer { timer.cancel() }
+        for await event in events where event != .hostEnded { return event == .askedToEnd }
+        return true
+    }
+}

@@ -1,0 +1,181 @@
+import SystemPackage
+import Testing
+
+@testable import ROWSettings
+
+/// What a file, variables and options say together.
+@Suite struct SettingsTests {
+    private static let text = """
+        state: /srv/rowfs
+        images:
+          golden:
+            source: [nfs://a/export, nfs://b/export]
+            listen: 0.0.0.0:2049
+            allow: [192.0.2.0/24, 198.51.100.7]
+            cache-size: 20G
+            sessions:
+              lab1: {durability: relaxed}
+              lab2:
+          tools:
+            source: /srv/tools
+            sessions:
+              tools: {read-only: yes}
+        """
+
+    private func source(
+        _ text: String, options: [String] = [], variables: [String: String] = [:]
+    ) -> SettingsSource {
+        SettingsSource(
+            SettingsFile(path: "f", text: text), options: options, variables: variables)
+    }
+
+    private func problems(
+        _ text: String, options: [String] = [], variables: [String: String] = [:]
+    ) -> [String] {
+        do {
+            _ = try Settings(source(text, options: options, variables: variables))
+            return []
+        } catch {
+            return (error as? SettingsError)?.problems.map(\.description) ?? ["\(error)"]
+        }
+    }
+
+    @Test func aFileNamesImagesAndSessions() throws {
+        let settings = try Settings(source(Self.text))
+        #expect(settings.state?.string == "/srv/rowfs")
+        #expect(settings.sessions.map(\.name) == ["lab1", "lab2", "tools"])
+        #expect(settings.sessions.map(\.image) == ["golden", "golden", "tools"])
+        #expect(settings.sessions.first?.source == "nfs://a/export,nfs://b/export")
+    }
+
+    // MARK: Who comes first
+
+    private func said(_ key: String, _ source: SettingsSource) -> String? {
+        source.all.first { "\($0.key)" == key }.map {
+            "\($0.texts?.joined(separator: ",") ?? "-") by \($0.place)"
+        }
+    }
+
+    @Test func optionsComeBeforeVariablesBeforeTheFileBeforeWhatHoldsOtherwise() {
+        let key = "images.golden.cache-size"
+        let variables = ["ROWFS_IMAGES_GOLDEN_CACHE_SIZE": "30G"]
+        let options = ["\(key)=1G", "\(key)=40G"]
+        #expect(said(key, source(Self.text)) == "20G by f:7")
+        #expect(
+            said(key, source(Self.text, variables: variables))
+                == "30G by ROWFS_IMAGES_GOLDEN_CACHE_SIZE")
+        #expect(
+            said(key, source(Self.text, options: options, variables: variables)) == "40G by --set")
+        #expect(said("images.tools.cache-size", source(Self.text)) == "- by default")
+    }
+
+    @Test func listsHaveCommasOutsideTheFile() {
+        let key = "images.golden.allow"
+        let variables = ["ROWFS_IMAGES_GOLDEN_ALLOW": "192.0.2.1,192.0.2.2"]
+        #expect(
+            said(key, source(Self.text, variables: variables))
+                == "192.0.2.1,192.0.2.2 by ROWFS_IMAGES_GOLDEN_ALLOW")
+        #expect(problems(Self.text, variables: variables) == [])
+        #expect(problems(Self.text, options: ["\(key)=192.0.2.1,192.0.2.2"]) == [])
+    }
+
+    @Test func sessionsThatAreServedAlikeAreEqual() throws {
+        let one = try Settings(source(Self.text)).sessions
+        let other = try Settings(source(Self.text.replacing("20G", with: "21G"))).sessions
+        #expect(one == (try Settings(source("# Other lines.\n\n" + Self.text)).sessions))
+        #expect(one[0] != other[0] && one[1] != other[1])
+        #expect(one[2] == other[2])
+    }
+
+    // MARK: What is wrong
+
+    @Test func unknownNamesAreToldWithTheirLineAndWhatWasLikelyMeant() {
+        let text = """
+            imags: {}
+            images:
+              a:
+                source: /x
+                cach-size: 1G
+                sessions:
+                  s:
+                    durabilty: strict
+                    quux: 1
+            """
+        let found = problems(text)
+        #expect(found.count == 4)
+        #expect(found[0] == "f:1: there is no setting 'imags': did you mean 'images'?")
+        #expect(
+            found[1]
+                == "f:5: there is no setting 'images.a.cach-size': did you mean 'cache-size'?")
+        #expect(found[2].hasPrefix("f:8: ") && found[2].hasSuffix("did you mean 'durability'?"))
+        #expect(found[3].hasPrefix("f:9: ") && found[3].contains("there are: durability, "))
+    }
+
+    @Test(arguments: [
+        ("listen", "2049x", "ADDRESS:PORT"), ("allow", "192.0.2.1/24", "ADDRESS/BITS"),
+        ("root", "maybe", "keep or squash"), ("manage-gids", "perhaps", "yes or no"),
+        ("cache-size", "10Q", "a size such as"), ("main-timeout", "0", "seconds from"),
+        ("source", "relative/path", "a path from the root"), ("portmap", "x:y:z", "ADDRESS:PORT"),
+    ])
+    func badValuesAreToldWithWhatIsExpected(name: String, text: String, expected: String) {
+        let source = name == "source" ? "" : "    source: /x\n"
+        let file = "images:\n  a:\n\(source)    \(name): \(text)\n    sessions: {s: }\n"
+        let found = problems(file)
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("f:\(name == "source" ? 3 : 4): 'images.a.\(name)'") == true)
+        #expect(found.first?.contains(expected) == true)
+        #expect(found.first?.contains("'\(text)'") == true)
+    }
+
+    @Test func badValuesOfVariablesAndOptionsAreToldByThem() {
+        let key = "images.golden.cache-size"
+        let variables = ["ROWFS_IMAGES_GOLDEN_CACHE_SIZE": "lots"]
+        #expect(
+            problems(Self.text, variables: variables).first?.hasPrefix(
+                "ROWFS_IMAGES_GOLDEN_CACHE_SIZE: '\(key)' is 'lots'") == true)
+        #expect(
+            problems(Self.text, options: ["\(key)=lots"]).first?.hasPrefix("--set: '\(key)'")
+                == true)
+        #expect(
+            problems(Self.text, options: ["images.golden.cash-size=1G"]).first?.hasSuffix(
+                "did you mean '\(key)'?") == true)
+        #expect(
+            problems(Self.text, options: ["nonsense"]) == ["--set nonsense: KEY=VALUE is expected"])
+        let unknown = problems(Self.text, variables: ["ROWFS_IMAGES_GOLDEN_CASH_SIZE": "1G"])
+        #expect(unknown.count == 1)
+        #expect(unknown.first?.contains("'ROWFS_IMAGES_GOLDEN_CACHE_SIZE'?") == true)
+        // Others have meanings of their own.
+        #expect(problems(Self.text, variables: ["ROWFS_CATALOGUE": "x"]) == [])
+    }
+
+    @Test func whatIsMissingOrTwiceIsTold() {
+        #expect(problems("") == ["f: images: no image is named, so nothing would be served"])
+        #expect(problems("# nothing\n").count == 1)
+        let noSource = problems("images:\n  a:\n    sessions: {s: }\n")
+        #expect(noSource.count == 1 && noSource[0].hasPrefix("f:2: images.a: it has no 'source'"))
+        let noSession = problems("images:\n  a:\n    source: /x\n")
+        #expect(noSession.count == 1 && noSession[0].hasPrefix("f:2: images.a: it has no session"))
+        let twice = problems(
+            "images:\n  a: {source: /x, sessions: {s: }}\n  b: {source: /y, sessions: {s: }}\n")
+        #expect(twice.count == 1 && twice[0].hasPrefix("f:3: images.b.sessions.s: "))
+        let key = problems("state: /a\nstate: /b\n")
+        #expect(key.count == 1 && key[0].contains("state is set more than once"))
+    }
+
+    @Test(arguments: [
+        "images: [1, 2]", "images: 5", "- a", "images:\n  a: x", "images:\n  a:\n    sessions: []",
+        "images:\n  a:\n    source: {b: c}", "state:", "state: [a]", "{", "a: b: c", "\t", "%",
+        "images:\n  a.b: {source: /x, sessions: {s: }}", "? [a]\n: b", "&a [*a]", "x: !!binary |",
+    ])
+    func whatIsNoFileOfSettingsIsRefused(text: String) {
+        let found = problems(text)
+        #expect(!found.isEmpty)
+        for one in found { #expect(one.hasPrefix("f")) }
+    }
+
+    @Test func whatCannotBeReadIsTold() {
+        #expect(throws: SettingsError.self) { try SettingsSource(file: "/nowhere/rowfs.yaml") }
+        #expect(throws: SettingsError.self) { try SettingsSource(file: "/") }
+        #expect(throws: SettingsError.self) { try SettingsSource(file: "/bin/sh") }
+    }
+}
