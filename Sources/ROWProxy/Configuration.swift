@@ -129,6 +129,8 @@ extension Proxy {
         /// SHA-256 of the sums of the manifest that the image must have; nil: any, or none.
         public var manifestRoot: ContentHash?
         var replicaTiming = ReplicaTiming()
+        /// Connections that one client may have, unless it is this machine.
+        var connectionsOfOneMaximum = RPCServer.connectionsOfOneStandard
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault

@@ -91,7 +91,8 @@ final class ImageLoop {
             onMount: { sampler.mark($0, "mount by \($1)", isMount: true) })
         server = RPCServer(
             nfs: nfs, mount: mount, admission: Admission(configuration.allow),
-            connectionsOfOneMaximum: configuration.machines?.connectionsMaximum ?? .max,
+            connectionsOfOneMaximum: configuration.machines?.connectionsMaximum
+                ?? configuration.connectionsOfOneMaximum,
             onEvent: { events.add($0) })
         IdlePolling.make(on: loop) { [server] in server.polling = $0 }
         replies.onForget = { [sessions] owner in

@@ -21,10 +21,12 @@ final class RPCServer {
 
     /// Each may hold some megabytes.
     private static let connectionsMaximum = 1024
+    /// How many of them one client may have: others come in, too. A site may be one address.
+    static let connectionsOfOneStandard = connectionsMaximum / 2
 
     init(
         nfs: NFSService, mount: MountService, admission: Admission,
-        connectionsOfOneMaximum: Int = connectionsMaximum,
+        connectionsOfOneMaximum: Int = connectionsOfOneStandard,
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
@@ -53,7 +55,7 @@ final class RPCServer {
             throw .tooManyConnections
         }
         guard
-            connectionsOfOneMaximum >= Self.connectionsMaximum || client == ClientAddress(local)
+            client == ClientAddress(local)
                 || connections.values.count(where: { $0.client == client })
                     < connectionsOfOneMaximum
         else {

@@ -19,7 +19,7 @@ public struct Settings: Sendable {
         public let image: String
         /// All that was said about it.
         fileprivate let texts: [String: [String]]
-        fileprivate let values: Values
+        fileprivate var values: Values
 
         /// As `rowctl serve` takes it.
         public var source: String { values.source }
@@ -32,6 +32,7 @@ public struct Settings: Sendable {
         /// Whether the two are served alike.
         public static func == (one: Session, other: Session) -> Bool {
             one.name == other.name && one.image == other.image && one.texts == other.texts
+                && one.values.imageDurability == other.values.imageDurability
         }
     }
 
@@ -46,6 +47,7 @@ public struct Settings: Sendable {
             reader.path = [SettingKey.images, image]
             let common = Values(image: &reader)
             let texts = reader.texts(of: .image)
+            let first = sessions.count
             if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
             for name in names {
                 reader.path = [SettingKey.images, image, SettingKey.sessions, name]
@@ -59,6 +61,11 @@ public struct Settings: Sendable {
                     Session(
                         name: name, image: image,
                         texts: texts.merging(reader.texts(of: .session)) { $1 }, values: values))
+            }
+            // Whichever of them is there first has what all of them have of the image.
+            let isStrict = sessions[first...].contains { $0.values.durability == .strict }
+            for index in sessions[first...].indices {
+                sessions[index].values.imageDurability = isStrict ? .strict : .relaxed
             }
         }
         if source.images.isEmpty, reader.problems.isEmpty {
@@ -84,7 +91,9 @@ extension Settings {
         private let registers: Bool
         private let cacheSize: ByteSize?
         private let timeout: Timeout?
-        private var durability = Proxy.Durability.strict
+        private(set) var durability = Proxy.Durability.strict
+        /// Of what is kept of the image, for all of its sessions.
+        var imageDurability = Proxy.Durability.strict
         private var isReadOnly = false
         private var shadow: NFSURL?
         private var record: AbsolutePath?
@@ -136,6 +145,7 @@ extension Settings {
                 configuration.mainTimeout = .milliseconds(Int64(timeout.seconds * 1000))
             }
             configuration.durability = durability
+            configuration.imageDurability = imageDurability
             configuration.isReadOnly = isReadOnly
             configuration.shadow = shadow
             configuration.record = record?.text

@@ -53,7 +53,10 @@ enum Main {
         // It has said all there is to say.
         case let error as ExitCode: exit(error.rawValue)
         case let error as CatalogueError where error.code == .invalid: fail("\(error)", EX_USAGE)
-        case is ConfigurationError, is UsageError, is SettingsError: fail("\(error)", EX_USAGE)
+        case let error as SettingsError:
+            for problem in error.problems { note("\(problem)") }
+            exit(EX_USAGE)
+        case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
         case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
         case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)
         default: fail("\(error)", EXIT_FAILURE)

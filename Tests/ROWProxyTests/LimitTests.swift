@@ -36,6 +36,36 @@ import XDR
         try await proxy.terminate()
     }
 
+    /// A client takes as many connections as it can get; there is room for others.
+    @Test func oneClientCannotHaveAllConnections() async throws {
+        let served = try await Served.directory { $0.connectionsOfOneMaximum = 3 }
+        func isAnswered(_ raw: RawConnection) async throws -> Bool {
+            raw.send(Message.record(Message.call(xid: 1, procedure: 0)))
+            return try await raw.reply()?.xid == 1
+        }
+        var kept: [RawConnection] = []
+        for _ in 0..<3 {
+            let raw = try await served.raw(from: "127.0.0.2")
+            #expect(try await isAnswered(raw))
+            kept.append(raw)
+        }
+        for _ in 0..<5 {
+            let refused = try await served.raw(from: "127.0.0.2")
+            refused.send(Message.record(Message.call(xid: 1, procedure: 0)))
+            #expect(try await refused.next() == nil)
+        }
+        // Another client, and as many as they like on this machine.
+        for address in ["127.0.0.3", nil, nil, nil, nil] {
+            let raw = try await served.raw(from: address)
+            #expect(try await isAnswered(raw))
+            kept.append(raw)
+        }
+        for raw in kept { #expect(try await isAnswered(raw)) }
+        let events = try await served.proxy.status().events.map(\.message)
+        #expect(events.contains { $0.contains("127.0.0.2: it has 3 already") })
+        try await served.stop()
+    }
+
     @Test func parkedCallsStopTheRecordsBehindThemUntilTheyAreAnswered() async throws {
         let main = try await SimulatedNFSServer.start()
         let served = try await Served.remote(main) { $0.mainTimeout = .seconds(600) }

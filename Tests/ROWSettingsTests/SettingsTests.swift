@@ -85,6 +85,9 @@ import Testing
         #expect(one == (try Settings(source("# Other lines.\n\n" + Self.text)).sessions))
         #expect(one[0] != other[0] && one[1] != other[1])
         #expect(one[2] == other[2])
+        // One session that is strict makes what is kept of the image so, for the others too.
+        let relaxed = Self.text.replacing("lab2:", with: "lab2: {durability: relaxed}")
+        #expect(try Settings(source(relaxed)).sessions[0] != one[0])
     }
 
     // MARK: What is wrong
