@@ -57,6 +57,7 @@ public struct Settings: Sendable {
                 }
                 var values = common
                 values.addSession(&reader)
+                values.check(name, &reader)
                 sessions.append(
                     Session(
                         name: name, image: image,
@@ -126,6 +127,19 @@ extension Settings {
             shadow = reader.value("shadow")
             record = reader.value("record")
             profile = reader.value("profile")
+        }
+
+        /// Finds what cannot be meant together.
+        func check(_ session: String, _ reader: inout ValueReader) {
+            // Of an image that there always is: this one may be away.
+            var configuration = Proxy.Configuration(
+                image: .directory("/"), session: session, state: .standard)
+            apply(to: &configuration)
+            do throws(ConfigurationError) {
+                try configuration.check()
+            } catch {
+                reader.complain(error.message)
+            }
         }
 
         func apply(to configuration: inout Proxy.Configuration) {

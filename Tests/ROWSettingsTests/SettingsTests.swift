@@ -151,6 +151,18 @@ import Testing
         #expect(problems(Self.text, variables: ["ROWFS_CATALOGUE": "x"]) == [])
     }
 
+    @Test func whatCannotBeMeantTogetherIsTold() {
+        let open = problems(
+            "images:\n  a:\n    source: /x\n    listen: 0.0.0.0:2049\n    sessions: {s: }\n")
+        #expect(open.count == 1)
+        #expect(open[0].hasPrefix("f:5: images.a.sessions.s: listening on 0.0.0.0 lets other"))
+        let name = problems("images:\n  a:\n    source: /x\n    sessions: {a/b: }\n")
+        #expect(name.count == 1 && name[0].hasPrefix("f:4: images.a.sessions."))
+        let both = problems(
+            "images:\n  a: {source: /x, register: yes, portmap: 111, sessions: {s: }}\n")
+        #expect(both.count == 1 && both[0].contains("give one of them"))
+    }
+
     @Test func whatIsMissingOrTwiceIsTold() {
         #expect(problems("") == ["f: images: no image is named, so nothing would be served"])
         #expect(problems("# nothing\n").count == 1)
