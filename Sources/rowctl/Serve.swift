@@ -71,7 +71,7 @@ struct Serve: AsyncParsableCommand {
         } else {
             guard settings.set.values.isEmpty else { throw ValidationError("--set needs --config") }
             guard image != nil else {
-                throw ValidationError("name an image, or a file with --config")
+                throw ValidationError("name an <image>, or a file with --config")
             }
             guard session != nil else {
                 throw ValidationError("name the session with --session")
