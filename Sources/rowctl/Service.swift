@@ -100,7 +100,13 @@ actor Service {
     /// Returns once each is served or has failed for the first time.
     private func serve(_ sessions: [Settings.Session]) async {
         let wanted = Dictionary(sessions.map { ($0.name, $0) }) { first, _ in first }
-        let ending = running.filter { wanted[$0.key] != $0.value.settings }
+        let changed = running.filter { wanted[$0.key] != $0.value.settings }
+        // Without the session in whose process they are served, others are served anew, too: all of the image
+        // at once, lest the next to come has another port.
+        let images = Set(changed.values.filter { $0.session.proxy != nil }.map(\.settings.image))
+        let ending = running.filter {
+            changed[$0.key] != nil || images.contains($0.value.settings.image)
+        }
         for (name, one) in ending {
             running[name] = nil
             one.session.askToEnd()

@@ -12,6 +12,7 @@ import Testing
         images:
           golden:
             source: GOLDEN
+            listen: 127.0.0.1:PORT
             sessions:
               lab1:
               lab2: {durability: relaxed}
@@ -25,6 +26,8 @@ import Testing
         let folder: TemporaryDirectory
         let service: ChildProcess
         private let manager: ChildProcess
+        /// Of the first image.
+        private let port = LoopbackPort.free()
 
         init(_ settings: String = ServiceTests.settings, watchdog: Duration? = nil) async throws {
             folder = try TemporaryDirectory("rowfs-service")
@@ -43,7 +46,8 @@ import Testing
                     "\(watchdog.components.attoseconds / 1_000_000_000_000)"
             }
             let file = folder.path("rowfs.yaml")
-            try Self.text(settings, folder).write(toFile: file, atomically: true, encoding: .utf8)
+            try Self.text(settings, folder, port).write(
+                toFile: file, atomically: true, encoding: .utf8)
             service = try ChildProcess(
                 try ProjectPaths.builtProgram("rowctl"), ["serve", "--config", file],
                 environment: variables)
@@ -57,8 +61,11 @@ import Testing
             while True: print(inbox.recv(4096).decode().replace("\\n", " "))
             """
 
-        private static func text(_ settings: String, _ folder: TemporaryDirectory) -> String {
+        private static func text(
+            _ settings: String, _ folder: TemporaryDirectory, _ port: Int
+        ) -> String {
             settings.replacing("STATE", with: folder.path("state"))
+                .replacing("PORT", with: "\(port)")
                 .replacing("GOLDEN", with: folder.path("golden"))
                 .replacing("TOOLS", with: folder.path("tools"))
         }
@@ -66,7 +73,7 @@ import Testing
         /// Puts other settings in the file, and has them read.
         func reload(_ settings: String) async throws {
             let count = messages("READY=1").count
-            try Self.text(settings, folder)
+            try Self.text(settings, folder, port)
                 .write(toFile: folder.path("rowfs.yaml"), atomically: true, encoding: .utf8)
             service.signal(SIGHUP)
             try await wait(for: "READY=1", count: count + 1)
@@ -175,7 +182,7 @@ import Testing
         try await bench.wait(for: "READY=1")
         let lab = try await bench.client("lab1")
         try await bench.reload(Self.settings.replacing("durability", with: "durabilty"))
-        #expect(bench.service.errors.contains("rowfs.yaml:7: there is no setting"))
+        #expect(bench.service.errors.contains("rowfs.yaml:8: there is no setting"))
         #expect(bench.service.errors.contains("everything goes on as it was"))
         #expect(try await bench.isServed("lab2"))
         // What needs a new start is told.
