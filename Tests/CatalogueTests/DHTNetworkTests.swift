@@ -16,12 +16,10 @@ import Testing
         // With these two there are ten.
         let publisher = try await test.open("publisher", text: await network.catalogue())
         // What is put before nodes know each other is with few of them.
-        _ = try await poll(for: "a network of ten", within: .seconds(180)) {
-            let nodes = await publisher.read(.versions(of: appliance)).nodes
-            return nodes ?? 0 >= 8 ? true : nil
-        }
+        try await wait(for: publisher, toKnow: 8, about: appliance)
         _ = try await publisher.publish(request("1"), keyFile: key)
         let client = try await test.open("client", text: await network.catalogue(bootstrap: [7]))
+        try await wait(for: client, toKnow: 4, about: appliance)
         let began = ContinuousClock.now
         #expect(try await client.resolve(reference).version == "1")
         print("resolved on another node in \(ContinuousClock.now - began)")
@@ -29,6 +27,7 @@ import Testing
         try await network.kill(0)
         #expect(try await client.resolve(reference).version == "1")
         let late = try await test.open("late", text: await network.catalogue(bootstrap: [3, 4]))
+        try await wait(for: late, toKnow: 4, about: appliance)
         #expect(try await late.resolve(reference).version == "1")
 
         for _ in 0..<3 { try await network.join() }
@@ -38,10 +37,21 @@ import Testing
         let last = await network.count - 1
         let newcomer = try await test.open(
             "newcomer", text: await network.catalogue(bootstrap: [last]))
+        try await wait(for: newcomer, toKnow: 4, about: appliance)
         for catalogue in [newcomer, client] {
             #expect(try await catalogue.resolve(reference).version == "2")
         }
         for catalogue in [newcomer, late, client, publisher] { await catalogue.close() }
+    }
+
+    /// A node that has just come knows the one that it came by, and those which that knows a while later.
+    private func wait(
+        for catalogue: Catalogue, toKnow count: Int, about appliance: Appliance
+    ) async throws {
+        _ = try await poll(for: "node that knows \(count)", within: .seconds(180)) {
+            let nodes = await catalogue.read(.versions(of: appliance)).nodes
+            return nodes ?? 0 >= count ? true : nil
+        }
     }
 
     @Test func whatACutOffPublisherCannotReadIsKept() async throws {
