@@ -37,7 +37,8 @@ final class FreeMemory {
             let isQuiet = trafficBytes - self.trafficBytes < Self.quietBytes
             self.trafficBytes = trafficBytes
             guard let kept = keptBytes else {
-                keptBytes = memoryBytes
+                // What came in a busy second may not be in use for long.
+                keptBytes = isQuiet ? memoryBytes : 0
                 return false
             }
             guard isQuiet, memoryBytes > kept + Self.worthBytes else { return false }

@@ -106,10 +106,7 @@ extension Settings {
                 reader.complain(
                     "it has no 'source': name servers, nfs://HOST/EXPORT, or a directory")
             }
-            for text in sources where !text.contains("://") && AbsolutePath(text: text) == nil {
-                reader.refuse(
-                    "source", text, "an URL nfs://HOST/EXPORT, or a path from the root, /...")
-            }
+            Self.check(sources, &reader)
             source = sources.joined(separator: ",")
             listen = reader.value("listen")
             allow = reader.values("allow")
@@ -119,6 +116,24 @@ extension Settings {
             registers = reader.value("register") ?? false
             cacheSize = reader.value("cache-size")
             timeout = reader.value("main-timeout")
+        }
+
+        /// Servers, or one appliance, or one directory.
+        private static func check(_ sources: [String], _ reader: inout ValueReader) {
+            let text = sources.joined(separator: ",")
+            if !text.contains("://") {
+                if !sources.isEmpty, sources.count > 1 || AbsolutePath(text: text) == nil {
+                    reader.refuse(
+                        "source", text,
+                        "URLs nfs://HOST/EXPORT, or one path from the root, /...")
+                }
+            } else if !text.hasPrefix("appliance://") {
+                do {
+                    _ = try Proxy.Image.servers(parsing: text)
+                } catch {
+                    reader.refuse("source", text, "a server's export: \(error)")
+                }
+            }
         }
 
         mutating func addSession(_ reader: inout ValueReader) {

@@ -167,5 +167,5 @@ func announceReady(_ mountCommand: String) {
 
 /// Tells people what is wrong and does not end the program.
 func note(_ text: String) {
-    FileHandle.standardError.write(Data("rowctl: \(text)\n".utf8))
+    try? FileHandle.standardError.write(contentsOf: Data("rowctl: \(text)\n".utf8))
 }

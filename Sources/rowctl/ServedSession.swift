@@ -14,6 +14,7 @@ final class ServedSession: Sendable {
     private let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
     private let hosted = Mutex<Proxy?>(nil)
+    private let asked = Mutex(false)
 
     private static let pause = Duration.seconds(1)
 
@@ -22,7 +23,13 @@ final class ServedSession: Sendable {
     /// The proxy, while it is in this process.
     var proxy: Proxy? { hosted.withLock(\.self) }
 
-    func askToEnd() { continuation.yield(.askedToEnd) }
+    /// Once it is, it is not served again.
+    var isAskedToEnd: Bool { asked.withLock(\.self) }
+
+    func askToEnd() {
+        asked.withLock { $0 = true }
+        continuation.yield(.askedToEnd)
+    }
 
     /// - Parameter announce: is told each time the session is served, by which command it is mounted.
     /// - Throws: why it cannot be served at first; later that is told, and tried again.

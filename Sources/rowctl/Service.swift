@@ -132,6 +132,9 @@ actor Service {
                     try await Self.run(session, settings, state, catalogue) { continuation.yield() }
                     return
                 } catch {
+                    if session.isAskedToEnd {
+                        return note("\(settings.name): ended, but \(error)")
+                    }
                     if "\(error)" != complaint {
                         complaint = "\(error)"
                         note("\(settings.name): not served now, trying again: \(complaint)")
