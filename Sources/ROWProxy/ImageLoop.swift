@@ -26,6 +26,8 @@ final class ImageLoop {
     private let started = Date()
     private var timer: RepeatedTask?
     private var isClosed = false
+    /// Sessions that are being made durable and let go of.
+    private var removals: (count: Int, whenDone: (() -> Void)?) = (0, nil)
     /// What sessions changed in the image when its database was another: to be looked up before
     /// anything else is, so that the objects get back the ids that they had, by whatever name.
     private var lostPaths: [[UInt8]] = []
@@ -292,6 +294,7 @@ final class ImageLoop {
             return
         }
         sessions.remove(session)
+        removals.count += 1
         session.state.flush { status in
             let failure = status.map { Self.notWritten(session, $0) }
             if let failure { self.events.add(failure.message) }
@@ -299,6 +302,8 @@ final class ImageLoop {
             self.sampler.finish(session) {
                 session.close()
                 then(failure)
+                self.removals.count -= 1
+                if self.removals.count == 0 { self.removals.whenDone?() }
             }
         }
     }
@@ -392,6 +397,12 @@ final class ImageLoop {
         isClosed = true
         timer?.cancel()
         sampler.close()
+        // Those that are on their way out are to be durable, too.
+        if removals.count == 0 { return closeAll(then) }
+        removals.whenDone = { self.closeAll(then) }
+    }
+
+    private func closeAll(_ then: @escaping @Sendable ((any Error)?) -> Void) {
         var failure: (any Error)?
         var remaining = sessions.all.count
         guard remaining > 0 else {

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import NFSClient
 import NFSProtocol
+import NIOCore
 import ROWTestKit
 import Testing
 
@@ -29,7 +30,10 @@ import Testing
         /// Of the first image.
         private let port = LoopbackPort.free()
 
-        init(_ settings: String = ServiceTests.settings, watchdog: Duration? = nil) async throws {
+        init(
+            _ settings: String = ServiceTests.settings, watchdog: Duration? = nil,
+            environment: [String: String] = [:]
+        ) async throws {
             folder = try TemporaryDirectory("rowfs-service")
             _ = try folder.directory("golden")
             _ = try folder.directory("tools")
@@ -40,7 +44,8 @@ import Testing
             try await poll(for: "socket of the manager", within: .seconds(20)) {
                 FileManager.default.fileExists(atPath: socket) ? () : nil
             }
-            var variables = ["NOTIFY_SOCKET": socket]
+            var variables = environment
+            variables["NOTIFY_SOCKET"] = socket
             if let watchdog {
                 variables["WATCHDOG_USEC"] =
                     "\(watchdog.components.attoseconds / 1_000_000_000_000)"
@@ -150,6 +155,40 @@ import Testing
         try await bench.wait(for: "WATCHDOG=1", count: 5)
         for client in [lab, other, tools] { await client.close() }
         try await bench.end()
+    }
+
+    /// Those that end together are all durable, however long that takes one of them.
+    @Test func whatSessionsOfOneImageHaveIsDurableWhenItEnds() async throws {
+        let bench = try await Bench(environment: ["ROWFS_SYNC_DELAY_MS": "150"])
+        try await bench.wait(for: "READY=1")
+        var files: [String: NFS3.FileHandle] = [:]
+        for session in ["lab1", "lab2"] {
+            let client = try await bench.client(session)
+            let file = try await client.create("mine")
+            for block in 0..<64 {
+                let data = ByteBuffer(repeating: UInt8(block + 1), count: 4096)
+                let written = try await client.write(
+                    file, offset: UInt64(block) * 8192, data: data, stable: .unstable)
+                #expect(try written.success.count == 4096)
+            }
+            files[session] = file
+            await client.close()
+        }
+        try await bench.end()
+        let again = try ChildProcess(
+            try ProjectPaths.builtProgram("rowctl"),
+            ["serve", "--config", bench.folder.path("rowfs.yaml")])
+        try await poll(for: "all sessions", within: .seconds(30)) {
+            again.output.split(separator: "\n").count == 3 ? () : nil
+        }
+        for (session, file) in files {
+            let client = try await bench.client(session)
+            let (result, data) = try await client.read(file, offset: 63 * 8192, count: 4096)
+            _ = try result.success
+            #expect(data == ByteBuffer(repeating: 64, count: 4096), "\(session)")
+            await client.close()
+        }
+        try await again.terminate()
     }
 
     @Test func aReloadChangesWhatTheFileChangesAndDisturbsNothingElse() async throws {
