@@ -1,5 +1,5 @@
 /// `HOST:PORT`, `[IPv6]:PORT`, or a port alone.
-public struct ListenAddress: Sendable, LosslessStringConvertible {
+public struct ListenAddress: Hashable, Sendable, LosslessStringConvertible {
     public var host: String?
     public var port: Int
 
@@ -25,4 +25,16 @@ public struct ListenAddress: Sendable, LosslessStringConvertible {
         guard let host else { return "\(port)" }
         return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
+}
+
+extension Proxy.Configuration {
+    /// Listens there; at the standard address where only a port is named.
+    public mutating func listen(at address: ListenAddress) {
+        host = address.host ?? host
+        port = address.port
+    }
+}
+
+extension Proxy.PortmapAddress {
+    public init(_ address: ListenAddress) { self.init(host: address.host, port: address.port) }
 }

@@ -60,7 +60,7 @@ extension Proxy.RootAccess: SettingValue {
 }
 
 /// Seconds that somebody waits.
-struct Timeout: SettingValue {
+struct Timeout: SettingValue, Equatable {
     let seconds: Double
 
     init?(text: String) {
@@ -72,7 +72,7 @@ struct Timeout: SettingValue {
 }
 
 /// A file or directory, the same whatever the working directory is.
-struct AbsolutePath: SettingValue {
+struct AbsolutePath: SettingValue, Equatable {
     let text: String
 
     init?(text: String) {

@@ -12,13 +12,11 @@ public struct Settings: Sendable {
     /// In the order of the file; those of an image one after another.
     public let sessions: [Session]
 
-    /// One session of an image, with all that holds for it.
+    /// One session of an image, with all that holds for it. Two that are served alike are equal.
     public struct Session: Sendable, Equatable {
         public let name: String
         /// By which the file knows the image.
         public let image: String
-        /// All that was said about it.
-        fileprivate let texts: [String: [String]]
         fileprivate var values: Values
 
         /// As `rowctl serve` takes it.
@@ -27,12 +25,6 @@ public struct Settings: Sendable {
         /// Tells a proxy.
         public func apply(to configuration: inout Proxy.Configuration) {
             values.apply(to: &configuration)
-        }
-
-        /// Whether the two are served alike.
-        public static func == (one: Session, other: Session) -> Bool {
-            one.name == other.name && one.image == other.image && one.texts == other.texts
-                && one.values.imageDurability == other.values.imageDurability
         }
     }
 
@@ -46,7 +38,6 @@ public struct Settings: Sendable {
         for (image, names) in source.images {
             reader.path = [SettingKey.images, image]
             let common = Values(image: &reader)
-            let texts = reader.texts(of: .image)
             let first = sessions.count
             if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
             for name in names {
@@ -58,10 +49,7 @@ public struct Settings: Sendable {
                 var values = common
                 values.addSession(&reader)
                 values.check(name, &reader)
-                sessions.append(
-                    Session(
-                        name: name, image: image,
-                        texts: texts.merging(reader.texts(of: .session)) { $1 }, values: values))
+                sessions.append(Session(name: name, image: image, values: values))
             }
             // Whichever of them is there first has what all of them have of the image.
             let isStrict = sessions[first...].contains { $0.values.durability == .strict }
@@ -82,7 +70,7 @@ public struct Settings: Sendable {
 
 extension Settings {
     /// What a proxy can be told.
-    fileprivate struct Values: Sendable {
+    fileprivate struct Values: Equatable, Sendable {
         let source: String
         private let listen: ListenAddress?
         private let allow: [AddressRange]
@@ -158,16 +146,11 @@ extension Settings {
         }
 
         func apply(to configuration: inout Proxy.Configuration) {
-            if let listen {
-                configuration.host = listen.host ?? configuration.host
-                configuration.port = listen.port
-            }
+            if let listen { configuration.listen(at: listen) }
             configuration.allow = allow
             configuration.rootAccess = rootAccess
             configuration.managesGroups = managesGroups
-            configuration.portmap = portmap.map {
-                Proxy.PortmapAddress(host: $0.host, port: $0.port)
-            }
+            configuration.portmap = portmap.map { Proxy.PortmapAddress($0) }
             configuration.registers = registers
             if let cacheSize { configuration.cacheSize = cacheSize }
             if let timeout {

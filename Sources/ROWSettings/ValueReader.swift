@@ -38,13 +38,6 @@ struct ValueReader {
         return values
     }
 
-    /// All that was said in this section, by name.
-    func texts(of place: Setting.Place) -> [String: [String]] {
-        var texts: [String: [String]] = [:]
-        for setting in Setting.all(of: place) { texts[setting.name] = self[setting.name]?.texts }
-        return texts
-    }
-
     // MARK: What is wrong
 
     mutating func refuse(_ name: String, _ text: String, _ expected: String) {

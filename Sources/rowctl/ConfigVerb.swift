@@ -42,21 +42,26 @@ struct ConfigVerb: AsyncParsableCommand {
             """,
         subcommands: [Check.self, Show.self])
 
-    private static let standardFile = "/etc/rowfs/rowfs.yaml"
+    /// Where settings come from.
+    struct Place: ParsableArguments {
+        @Argument(help: "The file.")
+        var file = "/etc/rowfs/rowfs.yaml"
+
+        @OptionGroup var set: SetOption
+
+        var source: SettingsSource { get throws { try set.source(of: file) } }
+    }
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Find what is wrong with the settings.")
 
-        @Argument(help: "The file.")
-        var file = ConfigVerb.standardFile
-
-        @OptionGroup var set: SetOption
+        @OptionGroup var place: Place
 
         func run() throws {
-            let settings = try Settings(set.source(of: file))
+            let settings = try Settings(place.source)
             let images = Set(settings.sessions.map(\.image)).count
-            print("\(file): good; images: \(images), sessions: \(settings.sessions.count)")
+            print("\(place.file): good; images: \(images), sessions: \(settings.sessions.count)")
         }
     }
 
@@ -64,10 +69,7 @@ struct ConfigVerb: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Print every setting, and who says so.")
 
-        @Argument(help: "The file.")
-        var file = ConfigVerb.standardFile
-
-        @OptionGroup var set: SetOption
+        @OptionGroup var place: Place
 
         @Flag(help: "As JSON.")
         var json = false
@@ -80,7 +82,7 @@ struct ConfigVerb: AsyncParsableCommand {
         }
 
         func run() throws {
-            let source = try set.source(of: file)
+            let source = try place.source
             _ = try Settings(source)
             if json {
                 let lines = source.all.map {

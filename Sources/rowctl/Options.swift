@@ -169,16 +169,11 @@ struct NetworkOptions: ParsableArguments {
     var register = false
 
     func apply(to configuration: inout Proxy.Configuration) {
-        if let listen {
-            configuration.host = listen.host ?? configuration.host
-            configuration.port = listen.port
-        }
+        if let listen { configuration.listen(at: listen) }
         configuration.allow = allow
         configuration.rootAccess = rootAccess
         configuration.managesGroups = manageGids
-        configuration.portmap = portmap.map {
-            Proxy.PortmapAddress(host: $0.host, port: $0.port)
-        }
+        configuration.portmap = portmap.map { Proxy.PortmapAddress($0) }
         configuration.registers = register
     }
 }

@@ -19,9 +19,7 @@ struct Rowctl: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             MountVerb.self, Unmount.self, Serve.self, ConfigVerb.self, Export.self,
-            NetbootVerb.self,
-            List.self,
-            ApplianceVerb.self, StatSession.self,
+            NetbootVerb.self, List.self, ApplianceVerb.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self, Upgrade.self,
             Check.self, Prefetch.self, Cache.self, ImageVerb.self,

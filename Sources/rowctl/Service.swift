@@ -12,14 +12,10 @@ actor Service {
         let task: Task<Void, Never>
     }
 
-    private let state: StateOption
-    private let catalogue: CatalogueOptions
+    private let place: Place
     private var running: [String: Running] = [:]
 
-    private init(_ state: StateOption, _ catalogue: CatalogueOptions) {
-        self.state = state
-        self.catalogue = catalogue
-    }
+    private init(_ place: Place) { self.place = place }
 
     private enum Event {
         case askedToEnd
@@ -39,16 +35,19 @@ actor Service {
         ]
         defer { withExtendedLifetime(signals) {} }
         let manager = ServiceManager()
-        let settings = try options.settings(of: file)
-        let place = Place(settings, catalogue, state)
-        let service = Service(place.state, place.catalogue)
+        let read = {
+            let settings = try options.settings(of: file)
+            return (settings, Place(settings, catalogue, state))
+        }
+        let (settings, place) = try read()
+        let service = Service(place)
         await service.serve(settings.sessions)
         manager.ready(await service.summary)
         let watch = Task { try await service.watch(for: manager) }
         for await event in events {
             if event == .askedToEnd { break }
             manager.reloading()
-            await service.reload(place, catalogue, state) { try options.settings(of: file) }
+            await service.reload(Result { try read() })
             manager.ready(await service.summary)
         }
         watch.cancel()
@@ -79,13 +78,10 @@ actor Service {
 
     // MARK: Settings
 
-    private func reload(
-        _ place: Place, _ catalogue: CatalogueOptions, _ state: StateOption,
-        _ read: () throws -> Settings
-    ) async {
+    private func reload(_ read: Result<(Settings, Place), any Error>) async {
         do {
-            let settings = try read()
-            if Place(settings, catalogue, state) != place {
+            let (settings, other) = try read.get()
+            if other != place {
                 note("'state' and 'catalogue' stay as they were until the service is started again")
             }
             await serve(settings.sessions)
@@ -123,13 +119,12 @@ actor Service {
     private func start(_ settings: Settings.Session) -> AsyncStream<Void> {
         let session = ServedSession()
         let (outcome, continuation) = AsyncStream<Void>.makeStream()
-        let state = state
-        let catalogue = catalogue
+        let place = place
         let task = Task {
             var complaint = ""
             repeat {
                 do {
-                    try await Self.run(session, settings, state, catalogue) { continuation.yield() }
+                    try await Self.run(session, settings, place) { continuation.yield() }
                     return
                 } catch {
                     if session.isAskedToEnd {
@@ -148,14 +143,14 @@ actor Service {
     }
 
     private static func run(
-        _ session: ServedSession, _ settings: Settings.Session, _ state: StateOption,
-        _ catalogue: CatalogueOptions, announced: () -> Void
+        _ session: ServedSession, _ settings: Settings.Session, _ place: Place,
+        announced: () -> Void
     ) async throws {
         try await ApplianceImage.with(
-            settings.source, session: settings.name, catalogue: catalogue, state: state
+            settings.source, session: settings.name, catalogue: place.catalogue, state: place.state
         ) { chosen in
             var configuration = Proxy.Configuration(
-                image: chosen.image, session: settings.name, state: state.directory)
+                image: chosen.image, session: settings.name, state: place.state.directory)
             configuration.manifestRoot = chosen.manifestRoot
             settings.apply(to: &configuration)
             try await session.run(
