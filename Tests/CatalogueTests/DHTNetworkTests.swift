@@ -48,10 +48,12 @@ import Testing
     private func wait(
         for catalogue: Catalogue, toKnow count: Int, about appliance: Appliance
     ) async throws {
-        _ = try await poll(for: "node that knows \(count)", within: .seconds(180)) {
-            let nodes = await catalogue.read(.versions(of: appliance)).nodes
-            return nodes ?? 0 >= count ? true : nil
+        let began = ContinuousClock.now
+        let known = try await poll(for: "node that knows \(count)", within: .seconds(180)) {
+            let nodes = await catalogue.read(.versions(of: appliance)).nodes ?? 0
+            return nodes >= count ? nodes : nil
         }
+        print("knows \(known) nodes after \(ContinuousClock.now - began)")
     }
 
     @Test func whatACutOffPublisherCannotReadIsKept() async throws {

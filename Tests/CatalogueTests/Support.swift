@@ -10,8 +10,8 @@ import Testing
 actor DHTNetwork {
     private var nodes: [(port: Int, process: ChildProcess)] = []
 
-    init(nodes count: Int) throws {
-        for _ in 0..<count { nodes.append(try Self.start(joining: nodes.first?.port)) }
+    init(nodes count: Int) async throws {
+        for _ in 0..<count { nodes.append(try await Self.start(joining: nodes.first?.port)) }
     }
 
     /// What a client is to begin with.
@@ -21,7 +21,7 @@ actor DHTNetwork {
 
     var count: Int { nodes.count }
 
-    func join() throws { nodes.append(try Self.start(joining: nodes.last?.port)) }
+    func join() async throws { nodes.append(try await Self.start(joining: nodes.last?.port)) }
 
     func kill(_ index: Int) async throws { try await nodes.remove(at: index).process.kill() }
 
@@ -30,10 +30,17 @@ actor DHTNetwork {
         nodes = []
     }
 
-    private static func start(joining port: Int?) throws -> (Int, ChildProcess) {
+    /// One that hears: who asks a node that does not yet asks again only after ten seconds, and then ever later.
+    private static func start(joining port: Int?) async throws -> (Int, ChildProcess) {
         let own = LoopbackPort.free()
         let bootstrap = port.map { ["-b", "127.0.0.1:\($0)"] } ?? []
-        return (own, try ChildProcess("dhtnode", ["-s", "-p", "\(own)"] + bootstrap))
+        let process = try ChildProcess("dhtnode", ["-s", "-p", "\(own)"] + bootstrap)
+        let address = ":" + String(own, radix: 16, uppercase: true) + " "
+        _ = try await poll(for: "DHT node at port \(own)", within: .seconds(30)) {
+            let sockets = try String(contentsOfFile: "/proc/net/udp", encoding: .utf8)
+            return sockets.contains(address) ? true : nil
+        }
+        return (own, process)
     }
 }
 
@@ -53,7 +60,7 @@ final class TestCatalogue: Sendable {
             network = nil
             text = folder.path("catalogue.sqlite")
         case .dht:
-            let network = try DHTNetwork(nodes: nodes)
+            let network = try await DHTNetwork(nodes: nodes)
             self.network = network
             text = await network.catalogue()
         }
