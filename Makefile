@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash soak guard guard-update test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash soak fuzz guard guard-update test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -66,6 +66,10 @@ guard-update: setup
 test-boot: setup
 	$(SWIFT) build --build-tests -j $(JOBS)
 	$(SWIFT) test --skip-build --filter SystemdBootTests
+
+# Bytes that libFuzzer makes up, for every parser and the whole of a server; FUZZ_SECONDS for each.
+fuzz: setup
+	SWIFT=$(SWIFT) JOBS=$(JOBS) scripts/fuzz --seconds $${FUZZ_SECONDS:-3600} $(FUZZ)
 
 # What the README has users build; tests run the debug build.
 release: setup

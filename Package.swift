@@ -21,6 +21,19 @@ let nio: [Target.Dependency] = [
 let isStatic = Context.environment["ROWFS_STATIC"] != nil
 let tirpc: [Target.Dependency] = isStatic ? [] : ["CTirpc"]
 
+/// What feeds parsers with random bytes (`make fuzz`) needs a library that only such a build links.
+let fuzzing: [Target] =
+    Context.environment["ROWFS_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy",
+                "ROWSettings", "Catalogue", system,
+            ] + nio, path: "Tests/Fuzz", exclude: ["Corpora"], swiftSettings: settings)
+    ]
+
 let package = Package(
     name: "rowfs",
     products: [
@@ -204,6 +217,6 @@ let package = Package(
             name: "rowfs-demo",
             dependencies: ["NFSProtocol", "NFSClient", "ROWTestKit", "rowctl"] + nio,
             path: "Examples/Demo", swiftSettings: settings),
-    ],
+    ] + fuzzing,
     cxxLanguageStandard: .cxx17
 )
