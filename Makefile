@@ -31,7 +31,7 @@ test: guest
 # Networks of many nodes: they do not form on a machine that is busy with other tests, one at a time.
 NETWORKS = ^CatalogueTests\.
 
-SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.
+SOCKETS = ^(DoctorTests|NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \

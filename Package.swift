@@ -118,11 +118,17 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: settings),
+        .target(
+            name: "Doctor",
+            dependencies: [
+                "ROWSettings", "ROWProxy", "ROWCore", "Netboot", "NFSClient", "NFSProtocol",
+                "ONCRPC", "CLinux", system,
+            ] + nio, swiftSettings: settings),
         .executableTarget(
             name: "rowctl",
             dependencies: [
                 "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "Netboot",
-                "Catalogue", "NFSClient", "CLinux",
+                "Catalogue", "NFSClient", "CLinux", "Doctor",
                 system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -174,6 +180,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ROWSettingsTests", dependencies: ["ROWSettings", system],
+            swiftSettings: settings),
+        .testTarget(
+            name: "DoctorTests",
+            dependencies: ["Doctor", "NFSClient", "ROWProxy", "ROWTestKit", "rowctl", system] + nio,
             swiftSettings: settings),
         .testTarget(
             name: "SupervisionTests", dependencies: ["Supervision"], swiftSettings: settings),

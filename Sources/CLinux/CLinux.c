@@ -24,6 +24,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/timex.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -429,6 +430,13 @@ void clinux_keep_large_buffers(void) {
 }
 
 void clinux_return_free_memory(void) { malloc_trim(0); }
+
+int clinux_clock_is_synchronized(void) {
+    struct timex state = {.modes = 0};
+    int code = adjtimex(&state);
+    if (code < 0) return -errno;
+    return code != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+}
 
 int clinux_endless_events(void) {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);

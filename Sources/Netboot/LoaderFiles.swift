@@ -7,6 +7,8 @@ public struct LoaderFiles: Sendable {
     static let script = "boot.ipxe"
     static let bios = "undionly.kpxe"
     static let efi = "ipxe.efi"
+    /// What the loader directory is to have, for firmware that is not iPXE.
+    public static let loaders = [bios, efi]
     static let kernel = "vmlinuz"
     static let initrd = "initrd.img"
 
@@ -27,7 +29,7 @@ public struct LoaderFiles: Sendable {
         }
         var documents = [script: ByteBuffer(string: BootScript(settings).text)]
         var missing: [String] = []
-        for loader in [bios, efi] {
+        for loader in loaders {
             let source = URL(filePath: "\(settings.loaderDirectory)/\(loader)")
             if let content = try? Data(contentsOf: source) {
                 documents[loader] = ByteBuffer(bytes: content)

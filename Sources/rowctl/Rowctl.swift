@@ -22,7 +22,7 @@ struct Rowctl: AsyncParsableCommand {
             NetbootVerb.self, List.self, ApplianceVerb.self, StatSession.self,
             Mark.self, Report.self, Diff.self, Snapshot.self, Snapshots.self, Rollback.self,
             Clone.self, Commit.self, Upgrade.self,
-            Check.self, Prefetch.self, Cache.self, ImageVerb.self,
+            Check.self, Prefetch.self, Cache.self, ImageVerb.self, DoctorVerb.self, BugReport.self,
             Remove.self,
         ])
 }

@@ -219,6 +219,10 @@ int clinux_funlock(int fd);
 /// Fills the buffer with random bytes, all of it. Retries on EINTR.
 int clinux_random(void *_Nonnull buffer, size_t count);
 
+/// Whether something keeps the system's clock in step with another (adjtimex).
+/// @return 1 or 0, or a negative errno.
+int clinux_clock_is_synchronized(void);
+
 /// Makes a counter of events (eventfd) from which each read takes one, with more than anybody takes.
 /// @return a descriptor that does not block and is closed on exec, or a negative errno.
 int clinux_endless_events(void);

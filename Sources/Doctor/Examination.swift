@@ -1,0 +1,24 @@
+/// Looks at everything that could keep rowfs from working.
+public enum Examination {
+    /// - Returns: in the order of the checks; those of servers last. No wait for one answer is longer than the
+    ///   surroundings' patience.
+    public static func findings(
+        _ plan: Plan, _ surroundings: Surroundings = Surroundings()
+    ) async -> [Finding] {
+        async let mapper = PortMapperCheck.findings(plan, surroundings)
+        async let servers = ServersCheck.findings(plan, surroundings)
+        async let overlays = OverlayCheck.findings(plan, surroundings)
+        let here = [
+            KernelClientCheck.findings(surroundings),
+            plan.configurationFindings,
+            RightsCheck.findings(plan),
+            SpaceCheck.findings(plan),
+            FileSystemCheck.findings(plan, surroundings),
+            DescriptorCheck.findings(plan, surroundings),
+            ClockCheck.findings(surroundings),
+            PortsCheck.findings(plan, surroundings),
+            plan.bootsMachines ? NetbootCheck.findings(surroundings) : [],
+        ].flatMap(\.self)
+        return await here + mapper + overlays + servers
+    }
+}

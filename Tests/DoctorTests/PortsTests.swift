@@ -1,0 +1,126 @@
+import Doctor
+import Foundation
+import ROWProxy
+import ROWTestKit
+import Testing
+
+/// Ports that are wanted, and who has them.
+@Suite struct PortsTests {
+    private func address(_ port: Int) -> ListenAddress? { ListenAddress("127.0.0.1:\(port)") }
+
+    @Test func aPortThatAnotherProgramHas() async throws {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        let port = LoopbackPort.free()
+        try patient.serve(image) { $0.listen = address(port) }
+        #expect(await patient.complaints(.ports) == [])
+        let other = try await RowctlProcess.start(
+            ["export", image, "--listen", "127.0.0.1:\(port)", "--state", patient.folder.path("o")])
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.found == "rowctl (\(other.processID)) has it")
+        try await patient.follow(finding)
+        try await poll(for: "end of the other", within: .seconds(20)) {
+            LoopbackPort.isOpen(port) ? nil : ()
+        }
+        #expect(await patient.complaints(.ports) == [])
+        withExtendedLifetime(other) {}
+    }
+
+    @Test func aSocketOfThisProcessOnAllAddresses() async throws {
+        let patient = try Patient()
+        let listener = try Listener(everywhere: true)
+        try patient.serve(patient.folder.path) { $0.listen = address(listener.port) }
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.found.hasSuffix("(\(getpid())) has it"))
+        listener.close()
+        #expect(await patient.complaints(.ports) == [])
+    }
+
+    @Test func whatServesHereAlreadyIsFine() async throws {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        let served = try await RowctlProcess.start(
+            ["serve", image, "--session", "s", "--state", patient.state])
+        try patient.serve(image) { $0.listen = address(served.export.port) }
+        #expect(await patient.complaints(.ports) == [])
+        try await served.terminate()
+    }
+
+    @Test func twoImagesThatWantOnePort() async throws {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        let port = LoopbackPort.free()
+        let text = """
+            images:
+              a: {source: \(image), listen: "127.0.0.1:\(port)", sessions: {s: }}
+              b: {source: \(image), listen: "127.0.0.1:PORT", sessions: {t: }}
+            """
+        let file = try patient.folder.file(
+            "rowfs.yaml", text.replacing("PORT", with: "\(port)"))
+        patient.plan = Plan(configuration: file, state: patient.plan.state)
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.found.contains("'images.b.listen' (\(file):3)"))
+        _ = try patient.folder.file(
+            "rowfs.yaml", text.replacing("PORT", with: "\(LoopbackPort.free())"))
+        patient.plan = Plan(configuration: file, state: patient.plan.state)
+        #expect(await patient.complaints(.ports) == [])
+    }
+
+    @Test func aPortMapperInThePlaceOfOurs() async throws {
+        let patient = try Patient()
+        let listener = try Listener()
+        try patient.serve(patient.folder.path) { $0.portmap = address(listener.port) }
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.subject == "127.0.0.1:\(listener.port) (tcp)")
+        #expect(finding.remedy?.hasSuffix("; or change --portmap") == true)
+        listener.close()
+        #expect(await patient.complaints(.ports) == [])
+    }
+
+    // MARK: In a network of its own
+
+    /// - Parameter address: where an image is to be served.
+    /// - Parameter script: has `$doctor`, a command.
+    private func inNetwork(_ address: String, _ script: String) async throws -> Tool.Result {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        let text = """
+            state: \(patient.folder.path("new"))
+            images:
+              a: {source: \(image), listen: "\(address)", allow: [192.0.2.0/24], sessions: {s: }}
+            """
+        let file = try patient.folder.file("rowfs.yaml", text)
+        for path in [patient.folder.path, image] { try Patient.chmod(path, 0o755) }
+        let program = try ProjectPaths.builtProgram("rowctl")
+        let prepared = "ip link set lo up; doctor='\(program) doctor --config \(file)'; \(script)"
+        let result = try await Tool.result(
+            of: Tool.find("unshare"), ["--net", "/bin/sh", "-c", prepared])
+        withExtendedLifetime(patient) {}
+        return result
+    }
+
+    @Test func aPortBelow1024WithoutTheRightToIt() async throws {
+        let result = try await inNetwork(
+            "127.0.0.1:1000",
+            """
+            setpriv --inh-caps -net_bind_service --bounding-set -net_bind_service $doctor
+            echo ----
+            setpriv --inh-caps +net_bind_service --ambient-caps +net_bind_service $doctor
+            """)
+        let parts = result.output.components(separatedBy: "----")
+        let complaint = "ports: 127.0.0.1:1000 (tcp): this user may not listen on ports below 1024"
+        #expect(parts[0].contains("problem  \(complaint)"), "\(result)")
+        #expect(parts[0].contains("AmbientCapabilities=CAP_NET_BIND_SERVICE"))
+        #expect(parts[1].contains("ports: 127.0.0.1:1000 (tcp): it is free"), "\(result)")
+    }
+
+    @Test func anAddressThatThisMachineDoesNotHave() async throws {
+        let result = try await inNetwork(
+            "192.0.2.7:2049",
+            "$doctor; echo ----; ip address add 192.0.2.7 dev lo; $doctor")
+        let parts = result.output.components(separatedBy: "----")
+        #expect(parts[0].contains("this machine does not have the address"), "\(result)")
+        #expect(parts[0].contains("remedy: ip address add 192.0.2.7 dev INTERFACE"))
+        #expect(parts[1].contains("ports: 192.0.2.7:2049 (tcp): it is free"), "\(result)")
+    }
+}
