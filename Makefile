@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash soak fuzz guard guard-update test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash soak fuzz attacks guard guard-update test-static static guest lint docs man bench demo clean-lab
 
 all: build
 
@@ -70,6 +70,11 @@ test-boot: setup
 # Bytes that libFuzzer makes up, for every parser and the whole of a server; FUZZ_SECONDS for each.
 fuzz: setup
 	SWIFT=$(SWIFT) JOBS=$(JOBS) scripts/fuzz --seconds $${FUZZ_SECONDS:-3600} $(FUZZ)
+
+# Hostile clients, and what others notice of them.
+attacks: setup
+	$(SWIFT) build -c release --product Benchmarks -j $(JOBS)
+	.build/release/Benchmarks attacks
 
 # What the README has users build; tests run the debug build.
 release: setup

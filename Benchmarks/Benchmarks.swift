@@ -14,7 +14,7 @@ struct Benchmarks: AsyncParsableCommand {
             --peers names them. The last table has the goals. It starts and ends what it needs.
             Needs root, nfs-ganesha and libnfs ('make setup'), and what the peers are made of.
             """,
-        subcommands: [Guard.self, GuardedParts.self])
+        subcommands: [Guard.self, GuardedParts.self, Attacks.self])
 
     @Option(help: ArgumentHelp("Only what has this in its name.", valueName: "text"))
     var filter = ""
