@@ -92,7 +92,7 @@ man: setup
 
 # Debian packages for machines without Swift: .build/deb/rowfs_*.deb and rowfs-dht_*.deb.
 deb: setup
-	scripts/deb
+	SWIFT=$(SWIFT) scripts/deb
 
 # Both in a clean Debian, with a real client; as root.
 test-deb: deb
