@@ -3,7 +3,8 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash soak fuzz attacks guard guard-update test-static static guest lint docs man bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash soak fuzz attacks guard guard-update test-static \
+    static guest lint docs man deb test-deb bench demo clean-lab
 
 all: build
 
@@ -98,6 +99,14 @@ test-static: guest static
 # Manual pages of rowctl and its verbs, from their help texts: .build/man/rowctl.1 and others.
 man: setup
 	scripts/man
+
+# Debian packages for machines without Swift: .build/deb/rowfs_*.deb and rowfs-dht_*.deb.
+deb: setup
+	SWIFT=$(SWIFT) scripts/deb
+
+# Both in a clean Debian, with a real client; as root.
+test-deb: deb
+	scripts/test-deb
 
 # DocC archives of the library targets; warnings are errors.
 docs: setup

@@ -30,3 +30,33 @@ wait_for_port() {
         sleep 0.1
     done
 }
+
+# debian_sources : this machine's own package sources, for a Debian of the same release. Those of others than Debian
+# are left out: they may be for packages that fit this machine only, and have keys of their own.
+debian_sources() {
+    need apt-get
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg option='' found
+    [ ! -e "$keys" ] || option="[signed-by=$keys] "
+    found=$(list_debian_sources "$option")
+    if [ -z "$found" ]; then
+        apt-get -q update >&2
+        found=$(list_debian_sources "$option")
+    fi
+    [ -n "$found" ] || die "no Debian package source in /etc/apt/sources.list or sources.list.d"
+    printf '%s\n' "$found"
+}
+
+list_debian_sources() {
+    apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+        awk -v option="$1" '$1 == "Debian" { print "deb " option $2 " " $3 " " $4 }'
+}
+
+# apt_options : proxies, and what else apt needs here to reach its sources.
+apt_options() {
+    need apt-config
+    apt-config dump --format '%f "%v";%n' |
+        grep -E '^Acquire::(http|https|ftp|Retries|Check-Valid-Until|Check-Date)' || true
+}
+
+# debian_release : its name.
+debian_release() { (. /etc/os-release && echo "${VERSION_CODENAME:?}"); }
