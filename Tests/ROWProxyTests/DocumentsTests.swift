@@ -35,10 +35,9 @@ import Testing
         "docs/SERVICE.md", "docs/UPGRADE.md",
     ]
 
-    /// Of programs beside: swift, useradd, systemctl, mount, mmdebstrap, wget.
+    /// Of programs beside: swift, systemctl, mount, mmdebstrap, wget.
     private static let optionsOfOthers: Set<String> = [
-        "--product", "--home-dir", "--now", "--shell", "--system", "--bind", "--include",
-        "--no-ipv",
+        "--product", "--now", "--bind", "--include", "--no-ipv",
     ]
 
     private func help() async throws -> Help {
