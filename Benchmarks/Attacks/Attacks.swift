@@ -14,16 +14,16 @@ struct Attacks: AsyncParsableCommand {
             """)
 
     @Option(help: ArgumentHelp("Only what has this in its name.", valueName: "text"))
-    var filter = ""
+    var only = ""
 
     func run() async throws {
         #if DEBUG
             try Relaunch.asReleaseBuild()
         #endif
         try Self.raiseLimit()
-        let chosen = Attack.all.filter { filter.isEmpty || $0.name.contains(filter) }
+        let chosen = Attack.all.filter { only.isEmpty || $0.name.contains(only) }
         guard !chosen.isEmpty else {
-            throw ValidationError("no attack has '\(filter)' in its name")
+            throw ValidationError("no attack has '\(only)' in its name")
         }
         print(AttackResult.heading)
         var failures: [String] = []

@@ -31,7 +31,9 @@ final class Battle {
         let attack = attack
         let under = Task.detached { try attack.run(attacker) }
         // What others get counts once all that attacks is there.
-        try await poll(for: "the attack", within: .seconds(60)) { attacker.isAtWork ? () : nil }
+        try await poll(for: "beginning of the attack", within: .seconds(60)) {
+            attacker.isAtWork ? () : nil
+        }
         let meanwhile = try await others(Server(proxy))
         attacker.stop()
         let outcome = try await under.value
