@@ -29,10 +29,11 @@ test: guest
 	$(SWIFT) test --skip-build --no-parallel --filter "$(NETWORKS)"
 	$(SWIFT) test --skip-build --filter IntegrationTests $(if $(ROWFS_LONG),,$(SLOW))
 
-# Networks of many nodes: they do not form on a machine that is busy with other tests, one at a time.
-NETWORKS = ^CatalogueTests\.
+# Networks of many nodes, which do not form on a machine that is busy with other tests, and what is said of how long
+# servers take: one at a time.
+NETWORKS = ^(CatalogueTests|DoctorTests)\.
 
-SOCKETS = ^(DoctorTests|NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.
+SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|SupervisionTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \
