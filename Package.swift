@@ -30,7 +30,7 @@ let fuzzing: [Target] =
             name: "Fuzz",
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy",
-                "ROWSettings", "Catalogue", system,
+                "ROWSettings", "Catalogue", "ROWTestKit", system,
             ] + nio, path: "Tests/Fuzz", exclude: ["Corpora"], swiftSettings: settings)
     ]
 

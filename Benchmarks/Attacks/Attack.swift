@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import NFSProtocol
 import ONCRPC
+import ROWTestKit
 import XDR
 
 /// Something that a client does which means no good.
@@ -29,9 +30,9 @@ extension Attack {
             let (_, _, file) = try attacker.enter()
             let read = NFS3.Read.Arguments(
                 file: NFS3.FileHandle(file)!, offset: 0, count: 1 << 20)
-            let call = AttackSocket.record(xid: 1, procedure: 6, read.encoded())
+            let call = Message.nfs(xid: 1, .read, read)
             let sockets = attacker.connect(connections)
-            let sent = flood(attacker, sockets) { _ in call }
+            let sent = flood(attacker, sockets, call)
             return Outcome(text: "\(sockets.count) connections, \(sent / call.count) calls taken")
         },
         Attack(name: "10,000 connections") { attacker in
@@ -51,8 +52,8 @@ extension Attack {
                 wrongs: open > 512 ? ["one client has \(open) connections"] : [])
         },
         Attack(name: "one byte a second") { attacker in
-            let record = AttackSocket.record(
-                xid: 1, procedure: 1, [UInt8](repeating: 0, count: 600))
+            let record = Message.record(
+                Message.call(xid: 1, procedure: 1, [UInt8](repeating: 0, count: 600)))
             let sockets = attacker.connect(connections)
             attacker.begin()
             var sent = 0
@@ -86,7 +87,7 @@ extension Attack {
             let sockets = attacker.connect(connections)
             let bytes = [UInt8](repeating: 0, count: RecordScanner.recordBytesMaximum - 1)
             let record =
-                AttackSocket.word(RPC.lastFragment | UInt32(RecordScanner.recordBytesMaximum))
+                Message.mark(RecordScanner.recordBytesMaximum)
                 + bytes
             var left = [Int](repeating: 0, count: sockets.count)
             var rounds = 0
@@ -107,14 +108,13 @@ extension Attack {
 
     /// Sends the same again and again on all connections, as far as it is taken.
     private static func flood(
-        _ attacker: Attacker, _ sockets: [AttackSocket], _ record: (Int) -> [UInt8]
+        _ attacker: Attacker, _ sockets: [AttackSocket], _ bytes: [UInt8]
     ) -> Int {
         var offsets = [Int](repeating: 0, count: sockets.count)
         var (sent, idle) = (0, 0)
         while !attacker.isStopped {
             var isTaken = false
             for index in sockets.indices {
-                let bytes = record(index)
                 let count = max(0, sockets[index].sendSome(Array(bytes[offsets[index]...])))
                 offsets[index] = (offsets[index] + count) % bytes.count
                 sent += count
@@ -209,9 +209,9 @@ extension Attack {
                     {
                         wrongs.insert("'\(name)' leads to something")
                     }
-                    let target = AttackSocket.word(4) + Array("data".utf8)
+                    let target = Message.words(4) + Array("data".utf8)
                     let changes: [(UInt32, [UInt8])] = [
-                        (8, place + AttackSocket.word(1) + settings), (9, place + settings),
+                        (8, place + Message.words(1) + settings), (9, place + settings),
                         (10, place + settings + target),
                         (15, NFS3.FileHandle(file)!.encoded() + place), (12, place), (13, place),
                     ]

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import NFSProtocol
 import ONCRPC
+import ROWTestKit
 import Synchronization
 import XDR
 
@@ -106,26 +107,6 @@ final class AttackSocket {
         return count == 0 || (count < 0 && errno != EAGAIN)
     }
 
-    static func record(
-        xid: UInt32, program: UInt32 = NFS3.program, procedure: UInt32, _ arguments: [UInt8]
-    ) -> [UInt8] {
-        let credential = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
-        let size = RPC.callHeaderSize(credential)
-        let header = [UInt8](unsafeUninitializedCapacity: size) { memory, count in
-            let buffer = UnsafeMutableRawBufferPointer(memory)
-            var output = OutputRawSpan(buffer: buffer, initializedCount: 0)
-            RPC.encodeCall(
-                xid: xid, program: program, version: 3, procedure: procedure,
-                credential: credential, into: &output)
-            count = output.finalize(for: buffer)
-        }
-        return word(RPC.lastFragment | UInt32(size + arguments.count)) + header + arguments
-    }
-
-    static func word(_ value: UInt32) -> [UInt8] {
-        [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> $0) }
-    }
-
     /// Makes a call and waits for its reply.
     /// - Returns: the results.
     func call(
@@ -134,7 +115,8 @@ final class AttackSocket {
     ) throws -> [UInt8] {
         xid += 1
         let number = given ?? xid
-        let record = Self.record(xid: number, program: program, procedure: procedure, arguments)
+        let record = Message.record(
+            Message.call(xid: number, program: program, procedure: procedure, arguments))
         var sent = 0
         while sent < record.count {
             let count = send(
@@ -145,7 +127,7 @@ final class AttackSocket {
         }
         let mark = try receive(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         let reply = try receive(Int(mark & ~RPC.lastFragment))
-        guard reply.prefix(4).elementsEqual(Self.word(number)) else {
+        guard reply.prefix(4).elementsEqual(Message.words(number)) else {
             throw AttackFailure(description: "a reply to another call")
         }
         guard case .success(let offset) = try RPC.parseReply(reply.span.bytes).outcome else {

@@ -26,7 +26,7 @@ final class Battle {
         ])
         let undisturbed = try await others(Server(proxy))
         let before = try ProcessMemory.residentBytes(of: proxy.processID)
-        try Data("5".utf8).write(to: URL(filePath: "/proc/\(proxy.processID)/clear_refs"))
+        try ProcessMemory.resetPeak(of: proxy.processID)
         let attacker = Attacker(port: proxy.export.port, file: Self.file)
         let attack = attack
         let under = Task.detached { try attack.run(attacker) }
@@ -37,7 +37,7 @@ final class Battle {
         let meanwhile = try await others(Server(proxy))
         attacker.stop()
         let outcome = try await under.value
-        let peak = try Self.peak(of: proxy.processID)
+        let peak = try ProcessMemory.peakBytes(of: proxy.processID)
         var wrongs = outcome.wrongs
         if proxy.errors.contains("Fatal error") { wrongs.append("it crashed") }
         // Whole and as it was, for others and at the source.
@@ -67,13 +67,6 @@ final class Battle {
             rates.append(result.callsPerSecond)
         }
         return rates.sorted()[Self.rounds / 2]
-    }
-
-    /// Bytes of its memory that were in RAM at once since that was reset (`VmHWM` of proc(5)).
-    private static func peak(of id: Int32) throws -> Int {
-        let status = try String(contentsOfFile: "/proc/\(id)/status", encoding: .utf8)
-        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        return (line?.split(separator: " ").dropLast().last.flatMap { Int($0) } ?? 0) << 10
     }
 }
 

@@ -46,10 +46,9 @@ extension Plan {
         var configuration = Proxy.Configuration(
             image: .directory("/"), session: session.name, state: state)
         session.apply(to: &configuration)
-        images[index].listen = ListenAddress(
-            "\(Self.bracketed(configuration.host)):\(configuration.port)")
-        images[index].portmap = configuration.portmap.flatMap {
-            ListenAddress("\(Self.bracketed($0.host ?? configuration.host)):\($0.port)")
+        images[index].listen = ListenAddress(host: configuration.host, port: configuration.port)
+        images[index].portmap = configuration.portmap.map {
+            ListenAddress(host: $0.host ?? configuration.host, port: $0.port)
         }
         images[index].registers = configuration.registers
         images[index].cacheSize = configuration.cacheSize
@@ -69,9 +68,5 @@ extension Plan {
             image.places[String("\(one.key)".dropFirst(prefix.count))] = one.place
         }
         return image
-    }
-
-    private static func bracketed(_ host: String) -> String {
-        host.contains(":") ? "[\(host)]" : host
     }
 }

@@ -19,7 +19,11 @@ public struct ListenAddress: Hashable, Sendable, LosslessStringConvertible {
         port = Int(number)
     }
 
-    public init(port: Int) { self.port = port }
+    /// - Parameter host: without brackets; nil for any.
+    public init(host: String? = nil, port: Int) {
+        self.host = host
+        self.port = port
+    }
 
     public var description: String {
         guard let host else { return "\(port)" }

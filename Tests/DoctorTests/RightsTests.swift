@@ -24,7 +24,7 @@ import Testing
         let patient = try Patient()
         try Patient.chmod(patient.folder.path, 0o777)
         let finding = try await patient.complaint(.state, .problem)
-        #expect(finding.subject == patient.folder.path)
+        try #require(finding.subject == patient.folder.path)
         try await patient.follow(finding)
         #expect(await patient.complaints(.state) == [])
         // As /tmp is.
@@ -47,7 +47,7 @@ import Testing
         let key = "\(patient.state)/catalogue/keys/site.key"
         try Patient.chmod(key, 0o644)
         let finding = try await patient.complaint(.keys, .problem)
-        #expect(finding.subject == key)
+        try #require(finding.subject == key)
         try await patient.follow(finding)
         #expect(await patient.complaints(.keys) == [])
     }
@@ -63,7 +63,7 @@ import Testing
         #expect(await patient.complaints(.state) == [])
         try Patient.chmod(socket, 0o666)
         let finding = try await patient.complaint(.state, .problem)
-        #expect(finding.subject == socket)
+        try #require(finding.subject == socket)
         try await patient.follow(finding)
         #expect(await patient.complaints(.state) == [])
         try await served.terminate()

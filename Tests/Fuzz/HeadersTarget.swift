@@ -1,4 +1,5 @@
 import ONCRPC
+import ROWTestKit
 import XDR
 
 /// Headers of calls and replies (RFC 5531 §9): what is understood means the same when it is written again.
@@ -8,10 +9,10 @@ final class HeadersTarget: FuzzTarget {
         let credentials: [RPC.Credential] = [
             .none, .sys(RPC.AuthSys(uid: 1000, gid: 100, groups: groups)),
         ]
-        let calls = credentials.map { Self.call($0) }
+        let calls = credentials.map { Message.call(xid: 7, procedure: 1, credential: $0) }
         let rejections: [RPC.Rejection] = [.rpcMismatch(low: 2, high: 2), .authError(1)]
         let errors: [RPC.AcceptError] = [.progMismatch(low: 1, high: 3), .garbageArgs]
-        let success = Self.message(RPC.successHeaderSize) {
+        let success = Message.encoded(RPC.successHeaderSize) {
             RPC.encodeSuccess(xid: 7, into: &$0)
         }
         return calls + rejections.map(Self.reply) + errors.map(Self.reply) + [
@@ -37,7 +38,7 @@ final class HeadersTarget: FuzzTarget {
         switch reply.outcome {
         case .success(let offset):
             must(offset <= bytes.count, "the results begin behind the end")
-            again = Self.message(RPC.successHeaderSize) {
+            again = Message.encoded(RPC.successHeaderSize) {
                 RPC.encodeSuccess(xid: reply.xid, into: &$0)
             }
             must(Self.parse(again)?.xid == reply.xid, "another xid")
@@ -58,11 +59,9 @@ final class HeadersTarget: FuzzTarget {
         case .none, .sys: break
         default: return
         }
-        let again = Self.message(RPC.callHeaderSize(header.credential)) {
-            RPC.encodeCall(
-                xid: header.xid, program: header.program, version: header.version,
-                procedure: header.procedure, credential: header.credential, into: &$0)
-        }
+        let again = Message.call(
+            xid: header.xid, program: header.program, version: header.version,
+            procedure: header.procedure, credential: header.credential)
         guard case .call(var other) = RPC.parseCall(again.span.bytes) else {
             must(false, "\(header) is not understood")
             return
@@ -71,36 +70,14 @@ final class HeadersTarget: FuzzTarget {
         must(other == header, "\(header) is read as \(other)")
     }
 
-    static func call(
-        _ credential: RPC.Credential, xid: UInt32 = 7, program: UInt32 = 100_003,
-        version: UInt32 = 3, procedure: UInt32 = 1
-    ) -> [UInt8] {
-        message(RPC.callHeaderSize(credential)) {
-            RPC.encodeCall(
-                xid: xid, program: program, version: version, procedure: procedure,
-                credential: credential, into: &$0)
-        }
-    }
-
     private static func reply(_ rejection: RPC.Rejection) -> [UInt8] { reply(rejection, 7) }
     private static func reply(_ error: RPC.AcceptError) -> [UInt8] { reply(error, 7) }
 
     private static func reply(_ rejection: RPC.Rejection, _ xid: UInt32) -> [UInt8] {
-        message(rejection.encodedSize) { RPC.encode(error: rejection, xid: xid, into: &$0) }
+        Message.encoded(rejection.encodedSize) { RPC.encode(error: rejection, xid: xid, into: &$0) }
     }
 
     private static func reply(_ error: RPC.AcceptError, _ xid: UInt32) -> [UInt8] {
-        message(error.encodedSize) { RPC.encode(error: error, xid: xid, into: &$0) }
-    }
-
-    private static func message(
-        _ size: Int, _ encode: (inout OutputRawSpan) -> Void
-    ) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
-            var output = OutputRawSpan(
-                buffer: UnsafeMutableRawBufferPointer(buffer), initializedCount: 0)
-            encode(&output)
-            count = output.finalize(for: UnsafeMutableRawBufferPointer(buffer))
-        }
+        Message.encoded(error.encodedSize) { RPC.encode(error: error, xid: xid, into: &$0) }
     }
 }

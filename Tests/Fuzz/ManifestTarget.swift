@@ -38,7 +38,7 @@ final class ManifestTarget: FuzzTarget {
             return
         }
         var visit = Visit(reader: reader)
-        visit.directory((try? reader.root())?.node ?? 0, depth: 0)
+        visit.directory((try? reader.root())?.node ?? 0)
     }
 
     /// All that can be reached, which ends even if names go round in a ring.
@@ -49,7 +49,7 @@ final class ManifestTarget: FuzzTarget {
 
         init(reader: ManifestReader) { self.reader = reader }
 
-        mutating func directory(_ node: UInt64, depth: Int) {
+        mutating func directory(_ node: UInt64) {
             var last: [UInt8] = []
             while let page = try? reader.page(of: node, after: last, count: 64) {
                 for (name, entry) in page.entries {
@@ -66,7 +66,7 @@ final class ManifestTarget: FuzzTarget {
                     look(at: entry)
                     if entry.attributes.type == .directory {
                         must(entry.node > node, "a directory is in one of those below it")
-                        directory(entry.node, depth: depth + 1)
+                        directory(entry.node)
                     }
                 }
                 if page.isLast { return }

@@ -1,6 +1,7 @@
 import NFSProtocol
 import NIOCore
 import ONCRPC
+import ROWTestKit
 
 @testable import ROWProxy
 
@@ -12,9 +13,9 @@ final class PortmapTarget: FuzzTarget {
     func seeds() -> [[UInt8]] {
         let calls = Portmap.Procedure.allCases.map { procedure in
             [0]
-                + HeadersTarget.call(
-                    .none, program: Portmap.program, version: Portmap.version,
-                    procedure: procedure.rawValue) + Codecs.plain
+                + Message.call(
+                    xid: 7, program: Portmap.program, version: Portmap.version,
+                    procedure: procedure.rawValue, credential: .none, Codecs.plain)
         }
         return calls + codecs.seeds().map { [1] + $0 }
     }

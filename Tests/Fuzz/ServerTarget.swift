@@ -1,5 +1,6 @@
 import NFSProtocol
 import ONCRPC
+import ROWTestKit
 
 /// NFS and MOUNT as they are served: each call has one answer, of the right form, whatever its arguments are
 /// and whatever came before it.
@@ -86,7 +87,7 @@ final class ServerTarget: FuzzTarget {
             let word = arguments[place..<min(place + 4, arguments.count)]
             if word.starts(with: [0xfe, 0xed, 0]), word.count == 4 {
                 let handle = handles[Int(word[place + 3]) % handles.count]
-                result += Self.word(UInt32(handle.count)) + handle
+                result += Message.words(UInt32(handle.count)) + handle
             } else {
                 result += word
             }
@@ -107,20 +108,20 @@ final class ServerTarget: FuzzTarget {
             ? .none : .sys(RPC.AuthSys(uid: user, gid: user, groups: RPC.Groups([5])))
         let number = UInt32(procedure) % UInt32(Self.nfsProcedures + 2 * Self.mountProcedures)
         let mount = number.subtractingReportingOverflow(UInt32(Self.nfsProcedures))
-        let header =
+        let call =
             mount.overflow
-            ? HeadersTarget.call(credential, xid: xid, procedure: number)
-            : HeadersTarget.call(
-                credential, xid: xid, program: Mount.program,
+            ? Message.call(xid: xid, procedure: number, credential: credential, arguments)
+            : Message.call(
+                xid: xid, program: Mount.program,
                 version: mount.partialValue < UInt32(Self.mountProcedures)
                     ? Mount.version : Mount.version1,
-                procedure: mount.partialValue % UInt32(Self.mountProcedures))
-        let record = header + arguments
-        stream.send(Self.word(RPC.lastFragment | UInt32(record.count)) + record)
+                procedure: mount.partialValue % UInt32(Self.mountProcedures),
+                credential: credential, arguments)
+        stream.send(Message.record(call))
         let mark = stream.receive(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         must(mark & RPC.lastFragment != 0, "the connection ended at procedure \(number)")
         let reply = stream.receive(Int(mark & ~RPC.lastFragment))
-        must(reply.prefix(4).elementsEqual(Self.word(xid)), "a reply to another call")
+        must(reply.prefix(4).elementsEqual(Message.words(xid)), "a reply to another call")
         return reply
     }
 
@@ -150,7 +151,7 @@ final class ServerTarget: FuzzTarget {
     // MARK: Handles
 
     private func findHandles() throws {
-        let path = Self.word(5) + Array("/fuzz".utf8) + [0, 0, 0]
+        let path = Message.words(5) + Array("/fuzz".utf8) + [0, 0, 0]
         let reply = try answer(UInt8(Self.nfsProcedures + 1), 0, path)
         let root = Array(reply.dropFirst(RPC.successHeaderSize + 8).prefix(32))
         handles = [root]
@@ -161,13 +162,10 @@ final class ServerTarget: FuzzTarget {
     private func look(up name: String) throws -> [UInt8] {
         let padding = [UInt8](repeating: 0, count: (4 - name.utf8.count % 4) % 4)
         let arguments =
-            Self.word(32) + handles[0] + Self.word(UInt32(name.utf8.count)) + Array(name.utf8)
+            Message.words(32) + handles[0] + Message.words(UInt32(name.utf8.count))
+            + Array(name.utf8)
             + padding
         let reply = try answer(3, 0, arguments)
         return Array(reply.dropFirst(RPC.successHeaderSize + 8).prefix(32))
-    }
-
-    private static func word(_ value: UInt32) -> [UInt8] {
-        [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> $0) }
     }
 }

@@ -132,62 +132,6 @@ final class RawConnection: Sendable {
     }
 }
 
-/// What tests send.
-enum Message {
-    static let root = RPC.Credential.sys(RPC.AuthSys(uid: 0, gid: 0))
-
-    /// A call without its record mark.
-    static func call(
-        xid: UInt32, program: UInt32 = NFS3.program, version: UInt32 = NFS3.version,
-        procedure: UInt32, credential: RPC.Credential = root, _ arguments: [UInt8] = []
-    ) -> [UInt8] {
-        let size = RPC.callHeaderSize(credential)
-        return encoded(size) { output in
-            RPC.encodeCall(
-                xid: xid, program: program, version: version, procedure: procedure,
-                credential: credential, into: &output)
-        } + arguments
-    }
-
-    /// A call of an NFS procedure as a whole record.
-    static func nfs(
-        xid: UInt32, _ procedure: NFS3.Procedure, _ arguments: some XDREncodable
-    ) -> [UInt8] {
-        record(call(xid: xid, procedure: procedure.rawValue, arguments.encoded()))
-    }
-
-    /// A WRITE as a whole record.
-    static func write(
-        xid: UInt32, _ file: NFS3.FileHandle, offset: UInt64 = 0, _ data: [UInt8],
-        _ stable: NFS3.Stability
-    ) -> [UInt8] {
-        let arguments = NFS3.Write.Arguments(
-            file: file, offset: offset, count: UInt32(data.count), stable: stable,
-            data: 0..<data.count)
-        let padding = [UInt8](repeating: 0, count: paddedCount(data.count) - data.count)
-        return record(
-            call(
-                xid: xid, procedure: NFS3.Procedure.write.rawValue,
-                arguments.encoded() + data + padding))
-    }
-
-    /// One fragment, the last.
-    static func record(_ body: [UInt8]) -> [UInt8] { fragment(body, isLast: true) }
-
-    static func fragment(_ body: some Collection<UInt8>, isLast: Bool) -> [UInt8] {
-        encoded(4) { $0.encode(UInt32(body.count) | (isLast ? RPC.lastFragment : 0)) } + body
-    }
-
-    static func encoded(_ count: Int, _ write: (inout OutputRawSpan) -> Void) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: count) { memory, initialized in
-            let raw = UnsafeMutableRawBufferPointer(memory)
-            var output = OutputRawSpan(buffer: raw, initializedCount: 0)
-            write(&output)
-            initialized = output.finalize(for: raw)
-        }
-    }
-}
-
 extension [UInt8] {
     /// The results in the record of a successful reply.
     func results<T: XDRDecodable>(_: T.Type = T.self) throws -> T {

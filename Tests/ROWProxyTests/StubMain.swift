@@ -2,6 +2,7 @@ import NFSProtocol
 import NIOCore
 import NIOPosix
 import ONCRPC
+import ROWTestKit
 import XDR
 
 /// A main as bare as RFC 1813 allows: LOOKUP answers without attributes, and there is no READDIRPLUS.

@@ -2,14 +2,7 @@
 enum ServersCheck {
     /// All of them at once.
     static func findings(_ plan: Plan, _ surroundings: Surroundings) async -> [Finding] {
-        await withTaskGroup(of: (Int, [Finding]).self) { group in
-            for (index, image) in plan.images.enumerated() {
-                group.addTask { (index, await findings(image, plan, surroundings)) }
-            }
-            var all: [Int: [Finding]] = [:]
-            for await (index, findings) in group { all[index] = findings }
-            return plan.images.indices.flatMap { all[$0] ?? [] }
-        }
+        await atOnce(plan.images) { await findings($0, plan, surroundings) }
     }
 
     private static func findings(
@@ -19,21 +12,29 @@ enum ServersCheck {
             let found = "its servers are named by the catalogue: 'rowctl appliance resolve' asks it"
             return [.fine(.main, image.source, found)]
         }
-        let places =
-            image.servers.map { ($0, isShadow: false) }
-            + image.shadows.map { ($0, isShadow: true) }
-        let each = await withTaskGroup(of: (Int, [Finding]).self) { group in
-            for (index, place) in places.enumerated() {
-                let examination = ServerExamination(
-                    url: place.0, isShadow: place.isShadow, image: image, state: plan.state,
+        let examinations = [(image.servers, false), (image.shadows, true)].flatMap {
+            urls, isShadow in
+            urls.map {
+                ServerExamination(
+                    url: $0, isShadow: isShadow, image: image, state: plan.state,
                     surroundings: surroundings)
-                group.addTask { (index, await examination.findings()) }
             }
-            var each = [[Finding]](repeating: [], count: places.count)
-            for await (index, findings) in group { each[index] = findings }
-            return each
         }
-        return tolerating(each.flatMap(\.self))
+        return tolerating(await atOnce(examinations) { await $0.findings() })
+    }
+
+    /// What is found of each, in their order.
+    private static func atOnce<Item: Sendable>(
+        _ items: [Item], _ examine: @escaping @Sendable (Item) async -> [Finding]
+    ) async -> [Finding] {
+        await withTaskGroup(of: (Int, [Finding]).self) { group in
+            for (index, item) in items.enumerated() {
+                group.addTask { (index, await examine(item)) }
+            }
+            var all: [Int: [Finding]] = [:]
+            for await (index, findings) in group { all[index] = findings }
+            return items.indices.flatMap { all[$0] ?? [] }
+        }
     }
 
     /// Of several servers one is enough.
