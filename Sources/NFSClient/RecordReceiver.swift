@@ -39,6 +39,9 @@ package final class RecordReceiver {
     /// Whether there is something that has not been taken.
     package var hasBytes: Bool { held.readableBytes > 0 }
 
+    /// Bytes that have arrived and were not taken.
+    package var bytesHeld: Int { held.readableBytes }
+
     /// Has a channel receive into the buffers of this object.
     package func install(in channel: any Channel) throws {
         guard let options = channel.syncOptions else { throw ChannelError.operationUnsupported }
@@ -60,7 +63,11 @@ package final class RecordReceiver {
             next = allocator.buffer(capacity: min(bufferBytes, Self.firstBytes))
             return next
         }
-        if next.readableBytes == 0, next.storageCapacity < bufferBytes { next = spare.take() }
+        if next.storageCapacity < bufferBytes {
+            var larger = spare.take()
+            larger.writeImmutableBuffer(next)
+            next = larger
+        }
         let capacity = max(
             bufferBytes, max(neededBytes, next.readableBytes) + Self.bytesBehind)
         let isOurs: Bool? = next.modifyIfUniquelyOwned { $0.discardReadBytes() }
@@ -116,6 +123,17 @@ package final class RecordReceiver {
             if !hasBytes, share(held) { held = ByteBuffer() }
             return nil
         }
+    }
+
+    /// Keeps little that has arrived in memory of its own, so that others have what is free behind it.
+    package func shrink() {
+        guard hasBytes, held.storageCapacity >= bufferBytes,
+            held.readableBytes < held.storageCapacity / 4
+        else { return }
+        var small = allocator.buffer(capacity: held.readableBytes)
+        small.writeImmutableBuffer(held)
+        share(held)
+        held = small
     }
 
     /// Forgets what has arrived.

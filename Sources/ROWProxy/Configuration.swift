@@ -131,6 +131,8 @@ extension Proxy {
         var replicaTiming = ReplicaTiming()
         /// Connections that one client may have, unless it is this machine.
         var connectionsOfOneMaximum = RPCServer.connectionsOfOneStandard
+        /// What clients may leave with the port, in bytes: all connections together.
+        var connectionBytesMaximum = ConnectionMemory.standardBytes
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault

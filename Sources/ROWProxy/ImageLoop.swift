@@ -95,6 +95,7 @@ final class ImageLoop {
             nfs: nfs, mount: mount, admission: Admission(configuration.allow),
             connectionsOfOneMaximum: configuration.machines?.connectionsMaximum
                 ?? configuration.connectionsOfOneMaximum,
+            connectionBytesMaximum: configuration.connectionBytesMaximum,
             onEvent: { events.add($0) })
         IdlePolling.make(on: loop) { [server] in server.polling = $0 }
         replies.onForget = { [sessions] owner in

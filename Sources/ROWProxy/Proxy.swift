@@ -204,7 +204,10 @@ public final class Proxy: Sendable {
                 }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(
-                    .writeBufferWaterMark, value: .init(low: 512 << 10, high: 4 << 20)
+                    .writeBufferWaterMark,
+                    value: .init(
+                        low: RPCHandler.unsentBytesCounted.to,
+                        high: RPCHandler.unsentBytesCounted.from)
                 )
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {

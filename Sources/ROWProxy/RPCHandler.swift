@@ -19,6 +19,10 @@ final class RPCHandler: ChannelInboundHandler {
     static let parkedCallsMaximum = 128
     /// Bytes that parked calls may hold or answer with before no more are looked at.
     static let parkedBytesMaximum = 32 << 20
+    /// Bytes of replies that the client has not taken before no more calls are looked at.
+    private static let unsentBytesMaximum = 4 << 20
+    /// Bytes of them before they count in ``leftBytes``, and until they no longer do.
+    static let unsentBytesCounted = (from: 128 << 10, to: 64 << 10)
     /// Bytes of replies gathered before they are written without waiting for the end of the read.
     private static let gatheredBytesMaximum = 512 << 10
     /// Capacity of the gathering buffer at first, and the most that it keeps. Between them it is what the
@@ -37,6 +41,10 @@ final class RPCHandler: ChannelInboundHandler {
     var machine: Machine?
     /// Nothing that is written gets anywhere any more.
     private(set) var isClosed = false
+    /// Bytes that the client leaves with us: replies that it does not take, a record that it has not finished.
+    private(set) var leftBytes = 0
+    /// The turn (``ConnectionMemory/now``) of its last call, or in which it had taken its replies.
+    private(set) var lastProgress = 0
     private let server: RPCServer
     private var context: ChannelHandlerContext?
     let receiver: RecordReceiver
@@ -45,6 +53,8 @@ final class RPCHandler: ChannelInboundHandler {
     private var parkedBytes = 0
     private var isReading = false
     private var isProcessing = false
+    /// Whether what has arrived and was not looked at is the beginning of a record.
+    private var isUnfinished = false
     private var isTurnScheduled = false
     private var hasUnflushed = false
     private var isPaused = false
@@ -62,20 +72,19 @@ final class RPCHandler: ChannelInboundHandler {
         client = ClientAddress(context.remoteAddress)
         isOfThisMachine = client == ClientAddress(context.localAddress)
         hasPrivilegedPort = (context.remoteAddress?.port).map { $0 < 1024 } ?? false
+        lastProgress = server.memory.now
         server.opened(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        isClosed = true
-        receiver.reset()
+        forget()
         self.context = nil
         server.closed(self)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         // What has arrived and has not begun is the client's to send again.
-        isClosed = true
-        receiver.reset()
+        forget()
         context.fireChannelInactive()
     }
 
@@ -93,6 +102,10 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            lastProgress = server.memory.now
+            countLeft()
+        }
         updateReading()
         context.fireChannelWritabilityChanged()
     }
@@ -108,9 +121,23 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     private func end() {
+        forget()
+        context?.close(promise: nil)
+    }
+
+    private func forget() {
         isClosed = true
         receiver.reset()
-        context?.close(promise: nil)
+        countLeft()
+    }
+
+    /// All connections leave more with us than they may, and this one does not get on.
+    func endForMemory(_ maximum: Int) {
+        server.event(
+            "closed a connection from \(client): \(leftBytes >> 10) KiB of replies that it does not take, or of a "
+                + "call that it does not finish; all connections together may leave \(maximum >> 20) MiB"
+        )
+        end()
     }
 
     /// The stream cannot be followed any further.
@@ -124,8 +151,13 @@ final class RPCHandler: ChannelInboundHandler {
     private func process() {
         guard !isProcessing else { return }
         isProcessing = true
-        while mayServe, let record = nextRecord() { serve(record) }
+        isUnfinished = false
+        while !isUnfinished, mayServe {
+            if let record = nextRecord() { serve(record) } else { isUnfinished = true }
+        }
         isProcessing = false
+        if receiver.hasBytes, server.memory.isCrowded { receiver.shrink() }
+        countLeft()
         updateReading()
     }
 
@@ -139,6 +171,7 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     private func serve(_ record: ByteBuffer) {
+        lastProgress = server.memory.now
         switch RPC.parseCall(record.readableBytesSpan) {
         case .call(let header):
             server.serve(RPCCall(header: header, record: record, origin: self))
@@ -226,8 +259,7 @@ final class RPCHandler: ChannelInboundHandler {
             head(&output)
         }
         Traffic.send(gathered.readableBytes + count)
-        context.write(wrapOutboundOut(gathered), promise: nil)
-        clearGathered()
+        withGathered { context.write(wrapOutboundOut($0), promise: nil) }
         context.write(wrapOutboundOut(payload), promise: nil)
         hasUnflushed = true
         gathered.writeRepeatingByte(0, count: paddedCount(count) - count)
@@ -254,21 +286,24 @@ final class RPCHandler: ChannelInboundHandler {
     private func flush() {
         guard let context else { return }
         if gathered.readableBytes > 0 {
-            // Flushed at once, so that the memory is ours again unless the socket is full.
-            let buffer = gathered
-            gathered = ByteBuffer()
             hasUnflushed = false
-            Traffic.send(buffer.readableBytes)
-            context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-            gathered = buffer
-            clearGathered()
+            Traffic.send(gathered.readableBytes)
+            // Flushed at once, so that the memory is ours again unless the socket is full.
+            withGathered { context.writeAndFlush(wrapOutboundOut($0), promise: nil) }
+            countLeft()
         } else if hasUnflushed {
             hasUnflushed = false
             context.flush()
+            countLeft()
         }
     }
 
-    private func clearGathered() {
+    /// Hands over what has gathered, and begins anew. Writing may have us called again, who must not find it then.
+    private func withGathered(_ write: (ByteBuffer) -> Void) {
+        let buffer = gathered
+        gathered = ByteBuffer()
+        write(buffer)
+        gathered = buffer
         gathered.clear(minimumCapacity: min(gathered.capacity, Self.capacity.kept))
     }
 
@@ -278,21 +313,45 @@ final class RPCHandler: ChannelInboundHandler {
     func parked(_ call: RPCCall.Parking) {
         parkedCalls += 1
         parkedBytes += call.bytes
+        server.memory.parked(call.bytes)
     }
 
     func unparked(_ call: RPCCall.Parking) {
         parkedCalls -= 1
         parkedBytes -= call.bytes
+        if server.memory.unparked(call.bytes) { server.resume() }
+        resume()
+    }
+
+    /// Looks at what has arrived if that may be done again.
+    func resume() {
         if receiver.hasBytes || isPaused { scheduleTurn() }
     }
 
     /// Whether another call may be looked at now.
     private var mayServe: Bool {
         guard !isClosed, let context, parkedCalls < Self.parkedCallsMaximum,
-            parkedBytes < Self.parkedBytesMaximum
+            parkedBytes < Self.parkedBytesMaximum, server.memory.mayPark(behind: parkedBytes)
         else { return false }
         if !context.channel.isWritable { flush() }
         return context.channel.isWritable
+            || (!server.memory.isTight && unsentBytes < Self.unsentBytesMaximum)
+    }
+
+    /// Bytes of replies that the client has not taken; 0 when they are few.
+    private var unsentBytes: Int {
+        guard let context, !context.channel.isWritable, let options = context.channel.syncOptions
+        else { return 0 }
+        return (try? options.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    /// Counts what the client leaves with us.
+    private func countLeft() {
+        let bytes = isClosed ? 0 : (isUnfinished ? receiver.bytesHeld : 0) + unsentBytes
+        guard bytes != leftBytes else { return }
+        let more = bytes - leftBytes
+        leftBytes = bytes
+        server.memory.changed(self, by: more)
     }
 
     /// Has the rest of this turn's work done once the loop is through with what it does now.

@@ -13,13 +13,14 @@ final class RPCServer {
     private let onEvent: (String) -> Void
     /// What connections receive into.
     let spareBuffers = SpareBuffers()
+    /// What all connections hold.
+    let memory: ConnectionMemory
     /// Once it is there.
     var polling: IdlePolling?
     private var connections: [ObjectIdentifier: RPCHandler] = [:]
     /// How many connections one client may have.
     private let connectionsOfOneMaximum: Int
 
-    /// Each may hold some megabytes.
     private static let connectionsMaximum = 1024
     /// How many of them one client may have: others come in, too. A site may be one address.
     static let connectionsOfOneStandard = connectionsMaximum / 2
@@ -27,12 +28,14 @@ final class RPCServer {
     init(
         nfs: NFSService, mount: MountService, admission: Admission,
         connectionsOfOneMaximum: Int = connectionsOfOneStandard,
+        connectionBytesMaximum: Int = ConnectionMemory.standardBytes,
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
         self.mount = mount
         self.admission = admission
         self.connectionsOfOneMaximum = connectionsOfOneMaximum
+        memory = ConnectionMemory(maximum: connectionBytesMaximum)
         self.onEvent = onEvent
     }
 
@@ -89,7 +92,13 @@ final class RPCServer {
     /// All calls of one read have been looked at.
     func turnEnded() {
         nfs.turnEnded()
+        memory.turnEnded()
         polling?.turnEnded()
+    }
+
+    /// Connections whose calls were not looked at may go on.
+    func resume() {
+        for connection in connections.values { connection.resume() }
     }
 
     func event(_ text: String) { onEvent(text) }

@@ -129,6 +129,32 @@ import Testing
         #expect(try read([5], receivers[0]).map { Array($0.readableBytesView) } == [4, 5])
     }
 
+    @Test func littleThatHasArrivedMovesToMemoryOfItsSize() throws {
+        let spare = SpareBuffers()
+        let receivers = (0..<2).map { _ in RecordReceiver(bufferBytes: 64 << 10, spare: spare) }
+        let bodies: [[UInt8]] = [[1], [2, 3, 4], [5]]
+        var stream = Stream(bodies.flatMap { fragment($0) })
+        stream.read(into: receivers[0], atMost: 5)
+        #expect(try receivers[0].next().map { Array($0.readableBytesView) } == [1])
+        #expect(try receivers[0].next() == nil)
+        // The second read is into shared memory.
+        stream.read(into: receivers[0], atMost: 6)
+        #expect(try receivers[0].next() == nil)
+        receivers[0].shrink()
+        #expect(receivers[0].bytesHeld == 6)
+        // Whose memory it was has others' records in it now.
+        for _ in 0..<2 {
+            var other = Stream(fragment([9, 9, 9, 9, 9, 9, 9, 9]))
+            other.read(into: receivers[1])
+            #expect(try receivers[1].next()?.readableBytes == 8)
+            #expect(try receivers[1].next() == nil)
+        }
+        #expect(stream.read(into: receivers[0]) > 4)
+        #expect(try receivers[0].next().map { Array($0.readableBytesView) } == [2, 3, 4])
+        #expect(try receivers[0].next().map { Array($0.readableBytesView) } == [5])
+        #expect(try receivers[0].next() == nil)
+    }
+
     @Test func theBeginningOfARecordMovesWhileTheOnesBeforeItAreNeeded() throws {
         let receiver = RecordReceiver(bufferBytes: 512)
         let bodies: [[UInt8]] = [[1, 2], [UInt8](repeating: 3, count: 700), [4]]

@@ -3,6 +3,7 @@ import NFSClient
 import NFSProtocol
 import NIOCore
 import ONCRPC
+import ROWCore
 import ROWTestKit
 import Testing
 import XDR
@@ -161,5 +162,116 @@ import XDR
         #expect(
             try await served.client.getattr(file).success.attributes.size == UInt64(count) << 20)
         try await served.stop()
+    }
+
+    // MARK: What all connections hold together
+
+    private static let together = 4 << 20
+
+    /// Connections that nobody reads from, as many as there may be: those are ended that got on the least.
+    @Test func connectionsThatTakeNoRepliesAreEndedWhenTheyHoldTooMuch() async throws {
+        let served = try await Served.directory { $0.connectionBytesMaximum = Self.together }
+        let file = try await served.create("huge")
+        _ = try await served.client.setattr(file, NFS3.SetAttributes(size: 1 << 20)).success
+        let read = NFS3.Read.Arguments(file: file, offset: 0, count: 1 << 20)
+        var greedy: [RawConnection] = []
+        // More replies than sockets hold.
+        for _ in 0..<16 {
+            let raw = try await served.raw(from: "127.0.0.2", isReading: false)
+            raw.send((0..<64).flatMap { Message.nfs(xid: UInt32($0), .read, read) })
+            greedy.append(raw)
+            #expect(try await served.client.getattr(file).status == .ok)
+        }
+        try await poll(for: "end of a connection", within: .seconds(20)) {
+            let events = try await served.proxy.status().events.map(\.message)
+            return events.contains { $0.contains("closed a connection from 127.0.0.2") } ? () : nil
+        }
+        // One that takes its replies, beside them.
+        let patient = try await served.raw(from: "127.0.0.3")
+        patient.send((0..<64).flatMap { Message.nfs(xid: UInt32($0), .read, read) })
+        for xid in 0..<64 { #expect(try await patient.reply()?.xid == UInt32(xid)) }
+        #expect(try await served.client.getattr(file).status == .ok)
+        try await served.stop()
+    }
+
+    @Test func connectionsThatFinishNoRecordAreEndedWhenTheyHoldTooMuch() async throws {
+        let served = try await Served.directory { $0.connectionBytesMaximum = Self.together }
+        // Of another client, which holds less, and longer.
+        let other = try await served.raw(from: "127.0.0.3")
+        let slow = Message.record(Message.call(xid: 7, procedure: 0))
+        other.send(Array(slow.dropLast()))
+        let bytes = [UInt8](repeating: 0, count: RecordScanner.recordBytesMaximum - 1)
+        var large: [RawConnection] = []
+        for _ in 0..<16 {
+            let raw = try await served.raw(from: "127.0.0.2")
+            raw.send(Message.mark(RecordScanner.recordBytesMaximum) + bytes)
+            large.append(raw)
+        }
+        let fitting = Self.together / RecordScanner.recordBytesMaximum
+        try await poll(for: "end of all but \(fitting) connections", within: .seconds(20)) {
+            large.count(where: \.isOver) >= large.count - fitting ? () : nil
+        }
+        other.send([slow.last!])
+        #expect(try await other.reply()?.xid == 7)
+        #expect(try await served.client.getattr(served.root).status == .ok)
+        try await served.stop()
+    }
+
+    /// A hundred clients whose records come in small pieces are no burden, however much memory is read into.
+    @Test func manyUnfinishedSmallRecordsAreKept() async throws {
+        let served = try await Served.directory { $0.connectionBytesMaximum = Self.together }
+        let record = Message.record(Message.call(xid: 9, procedure: 0))
+        var clients: [RawConnection] = []
+        for _ in 0..<100 { clients.append(try await served.raw()) }
+        for count in [10, record.count - 1] {
+            for client in clients { client.send(Array(record[(count == 10 ? 0 : 10)..<count])) }
+            #expect(try await served.client.getattr(served.root).status == .ok)
+        }
+        for client in clients { client.send([record.last!]) }
+        for client in clients { #expect(try await client.reply()?.xid == 9) }
+        try await served.stop()
+    }
+
+    /// However many connections there are, few calls wait; the rest are looked at when those have ended.
+    @Test func callsOfAllConnectionsThatWaitAreBoundedTogether() async throws {
+        let main = try await SimulatedNFSServer.start()
+        let (clients, each, bound) = (10, 30, 20)
+        func lookup(_ xid: Int, in root: NFS3.FileHandle) -> [UInt8] {
+            let name = NFS3.Filename("\(xid)")
+            return Message.nfs(
+                xid: UInt32(xid), .lookup,
+                NFS3.Lookup.Arguments(
+                    what: NFS3.DirectoryOperation(directory: root, name: name)))
+        }
+        let served = try await Served.remote(main) {
+            $0.mainTimeout = .seconds(600)
+            let call = lookup(
+                1000, in: NFS3.FileHandle([UInt8](repeating: 0, count: VirtualHandle.byteCount))!)
+            $0.connectionBytesMaximum = bound * (call.count - RPC.recordMarkSize)
+        }
+        // The listing would answer what waits for a LOOKUP.
+        main.inject(.refuse(.io), on: .readdirplus, times: .max)
+        main.inject(.hold, on: .lookup, times: .max)
+        var connections: [RawConnection] = []
+        for client in 0..<clients {
+            let raw = try await served.raw()
+            raw.send((0..<each).flatMap { lookup(1000 + client * each + $0, in: served.root) })
+            connections.append(raw)
+        }
+        // Those that have none of the first may have one each.
+        let most = bound + clients - 1
+        try await poll(for: "lookups held by main", within: .seconds(20)) {
+            main.repliesHeld >= bound ? () : nil
+        }
+        for _ in 0..<50 { #expect(try await served.client.getattr(served.root).status == .ok) }
+        #expect((bound...most).contains(main.repliesHeld), "\(main.repliesHeld)")
+        main.release()
+        for (client, raw) in connections.enumerated() {
+            var seen: Set<UInt32> = []
+            for _ in 0..<each { seen.insert(try #require(try await raw.reply()).xid) }
+            #expect(seen == Set((0..<each).map { UInt32(1000 + client * each + $0) }))
+        }
+        try await served.stop()
+        try await main.stop()
     }
 }

@@ -79,6 +79,9 @@ final class RawConnection: Sendable {
         return try RPC.parseReply(record.span.bytes)
     }
 
+    /// Whether the server has ended it.
+    var isOver: Bool { state.isClosed }
+
     /// Replies that have come and were not taken.
     var repliesWaiting: Int { state.count }
 
@@ -86,6 +89,8 @@ final class RawConnection: Sendable {
         private let state = Mutex(State())
 
         var count: Int { state.withLock { $0.records.count } }
+
+        var isClosed: Bool { state.withLock { $0.isClosed } }
 
         /// nil: nothing yet; nil inside: closed.
         func next() -> [UInt8]?? {
