@@ -3,8 +3,8 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash soak fuzz attacks guard guard-update test-static \
-    static guest lint docs man deb test-deb bench demo clean-lab
+.PHONY: all setup build release test test-boot test-long test-crash test-sanitize soak fuzz fuzz-planted attacks guard \
+    guard-update test-static static guest lint licences docs man deb test-deb bench demo clean-lab
 
 all: build
 
@@ -73,6 +73,10 @@ test-boot: setup
 fuzz: setup
 	SWIFT=$(SWIFT) JOBS=$(JOBS) scripts/fuzz --seconds $${FUZZ_SECONDS:-3600} $(FUZZ)
 
+# Whether libFuzzer finds faults that are put into a copy of the source.
+fuzz-planted: setup
+	SWIFT=$(SWIFT) JOBS=$(JOBS) scripts/fuzz-planted
+
 # Hostile clients, and what others notice of them.
 attacks: setup
 	$(SWIFT) build -c release --product Benchmarks -j $(JOBS)
@@ -108,6 +112,11 @@ deb: setup
 # Both in a clean Debian, with a real client; as root.
 test-deb: deb
 	scripts/test-deb
+
+# The list of what is linked, and under which licences: docs/DEPENDENCIES.md.
+licences: setup
+	$(SWIFT) package resolve
+	scripts/licences
 
 # DocC archives of the library targets; warnings are errors.
 docs: setup

@@ -31,7 +31,7 @@ let fuzzing: [Target] =
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy",
                 "ROWSettings", "Catalogue", "ROWTestKit", system,
-            ] + nio, path: "Tests/Fuzz", exclude: ["Corpora"], swiftSettings: settings)
+            ] + nio, path: "Tests/Fuzz", exclude: ["Corpora", "Planted"], swiftSettings: settings)
     ]
 
 let package = Package(
@@ -47,7 +47,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),

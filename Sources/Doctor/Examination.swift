@@ -5,7 +5,8 @@ public enum Examination {
     public static func findings(
         _ plan: Plan, _ surroundings: Surroundings = Surroundings()
     ) async -> [Finding] {
-        async let mapper = PortMapperCheck.findings(plan, surroundings)
+        let listeners = Listeners(surroundings)
+        async let mapper = PortMapperCheck.findings(plan, surroundings, listeners)
         async let servers = ServersCheck.findings(plan, surroundings)
         async let overlays = OverlayCheck.findings(plan, surroundings)
         let here = [
@@ -14,9 +15,9 @@ public enum Examination {
             RightsCheck.findings(plan),
             SpaceCheck.findings(plan),
             FileSystemCheck.findings(plan, surroundings),
-            DescriptorCheck.findings(plan, surroundings),
+            DescriptorCheck.findings(plan, surroundings, listeners.processes),
             ClockCheck.findings(surroundings),
-            PortsCheck.findings(plan, surroundings),
+            PortsCheck.findings(plan, listeners),
             plan.bootsMachines ? NetbootCheck.findings(surroundings) : [],
         ].flatMap(\.self)
         return await here + mapper + overlays + servers

@@ -20,6 +20,10 @@ public struct Surroundings: Sendable {
     public var isClockSynchronized = Clock.isSynchronized
     /// Whether the kernel could load a module.
     public var hasModule: @Sendable (String) -> Bool = { KernelModules.has($0) }
+    /// What is in a file; nil where it cannot be read.
+    public var text: @Sendable (String) -> String? = {
+        try? String(contentsOfFile: $0, encoding: .utf8)
+    }
 
     public init() {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
@@ -32,6 +36,4 @@ public struct Surroundings: Sendable {
             FileManager.default.isExecutableFile(atPath: $0)
         }
     }
-
-    func text(_ path: String) -> String? { try? String(contentsOfFile: path, encoding: .utf8) }
 }

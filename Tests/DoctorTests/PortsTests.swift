@@ -2,6 +2,7 @@ import Doctor
 import Foundation
 import ROWProxy
 import ROWTestKit
+import Synchronization
 import Testing
 
 /// Ports that are wanted, and who has them.
@@ -35,6 +36,64 @@ import Testing
         #expect(finding.found.hasSuffix("(\(getpid())) has it"))
         listener.close()
         #expect(await patient.complaints(.ports) == [])
+    }
+
+    /// The kernel's table changes while it is read, and leaves a socket out.
+    @Test(arguments: [1, 2])
+    func aSocketThatTheFirstReadingsLeaveOut(readings: Int) async throws {
+        let patient = try Patient()
+        let listener = try Listener()
+        try patient.serve(patient.folder.path) { $0.listen = address(listener.port) }
+        let port = ":" + String(format: "%04X", listener.port)
+        let read = patient.surroundings.text
+        let count = Mutex(0)
+        patient.surroundings.text = { path in
+            guard path == "/proc/net/tcp" else { return read(path) }
+            let isWhole = count.withLock {
+                $0 += 1
+                return $0 > readings
+            }
+            return read(path)?.split(separator: "\n").filter { isWhole || !$0.contains(port) }
+                .joined(separator: "\n")
+        }
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.found.hasSuffix("(\(getpid())) has it"), "\(finding)")
+        #expect(count.withLock { $0 } == readings + 1)
+        withExtendedLifetime(listener) {}
+    }
+
+    /// It is believed in the end: a socket of the kernel is nobody's.
+    @Test func aSocketThatNoReadingHas() async throws {
+        let patient = try Patient()
+        let listener = try Listener()
+        try patient.serve(patient.folder.path) { $0.listen = address(listener.port) }
+        let read = patient.surroundings.text
+        let readings = Mutex(0)
+        patient.surroundings.text = { path in
+            guard path == "/proc/net/tcp" else { return read(path) }
+            readings.withLock { $0 += 1 }
+            return ""
+        }
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(!finding.found.hasSuffix("(\(getpid())) has it"), "\(finding)")
+        #expect(readings.withLock { $0 } == 3)
+        withExtendedLifetime(listener) {}
+    }
+
+    @Test func processesAreLookedAtOnceARun() async throws {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        try patient.serve(image) { $0.listen = address(LoopbackPort.free()) }
+        let read = patient.surroundings.text
+        let readings = Mutex([String: Int]())
+        patient.surroundings.text = { path in
+            readings.withLock { $0[path, default: 0] += 1 }
+            return read(path)
+        }
+        #expect(await patient.complaints(.ports) == [])
+        for path in ["/proc/\(getpid())/comm", "/proc/net/tcp", "/proc/net/udp6"] {
+            #expect(readings.withLock { $0[path] } == 1, "\(path)")
+        }
     }
 
     @Test func whatServesHereAlreadyIsFine() async throws {

@@ -23,6 +23,8 @@ final class SettingsTarget: FuzzTarget {
                   lab2: {durability: relaxed, read-only: on, profile: /p}
             """,
             "images: {a: {source: /srv, sessions: {b: {shadow: nfs://h/e, record: /r}}}}",
+            // The largest that there is.
+            "images: {a: {source: /s, cache-size: 8388607T, sessions: {b: }}}",
             "? [a, {b: c}]\n: &x 1\n---\n- *x\n", "a: !!binary aGk=\nb: |\n  text\nc: >-\n  more\n",
         ].map { Array($0.utf8) }
     }

@@ -6,8 +6,10 @@ enum DescriptorCheck {
     private static let comfortable = 4096
     private static let minimum = 256
 
-    static func findings(_ plan: Plan, _ surroundings: Surroundings) -> [Finding] {
-        let serving = ProcessTable(surroundings).serving(plan.state.path)
+    static func findings(
+        _ plan: Plan, _ surroundings: Surroundings, _ processes: ProcessTable
+    ) -> [Finding] {
+        let serving = processes.serving(plan.state.path)
         let process = serving.map { "\($0.id)" } ?? "self"
         let path = "\(surroundings.proc)/\(process)/limits"
         guard let (limit, hard) = limits(surroundings.text(path) ?? "") else { return [] }

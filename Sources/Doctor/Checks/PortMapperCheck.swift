@@ -12,7 +12,9 @@ enum PortMapperCheck {
 
     private typealias Service = (name: String, program: UInt32, version: UInt32)
 
-    static func findings(_ plan: Plan, _ surroundings: Surroundings) async -> [Finding] {
+    static func findings(
+        _ plan: Plan, _ surroundings: Surroundings, _ listeners: Listeners
+    ) async -> [Finding] {
         let image = plan.images.first(where: \.registers)
         let subject = "127.0.0.1:\(surroundings.portmapPort)"
         guard await accepts(surroundings.portmapPort, surroundings) else {
@@ -40,7 +42,7 @@ enum PortMapperCheck {
             guard let port = await port(of: service, surroundings) else { continue }
             if await !accepts(port, surroundings) {
                 findings.append(stale(service, port, subject))
-            } else if let image, !isOurs(port, plan, surroundings) {
+            } else if let image, !isOurs(port, plan, listeners) {
                 findings.append(taken(service, port, image, subject))
             }
         }
@@ -87,15 +89,10 @@ enum PortMapperCheck {
             remedy: "stop that server, or leave \(image.setting("register")) out")
     }
 
-    private static func isOurs(
-        _ port: Int, _ plan: Plan, _ surroundings: Surroundings
-    ) -> Bool {
-        let processes = ProcessTable(surroundings)
-        guard let serving = processes.serving(plan.state.path) else { return false }
-        return ListeningSocket.all(surroundings).contains { socket in
-            socket.port == port && socket.transport == .tcp
-                && processes.holders(of: socket).contains { $0.id == serving.id }
-        }
+    private static func isOurs(_ port: Int, _ plan: Plan, _ listeners: Listeners) -> Bool {
+        guard let serving = listeners.processes.serving(plan.state.path) else { return false }
+        return listeners.holders { $0.port == port && $0.transport == .tcp }
+            .contains { $0.id == serving.id }
     }
 
     private static func port(

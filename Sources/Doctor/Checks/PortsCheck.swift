@@ -20,14 +20,11 @@ enum PortsCheck {
         var alternative: String? { setting.map { "change \($0)" } ?? hint }
     }
 
-    static func findings(_ plan: Plan, _ surroundings: Surroundings) -> [Finding] {
+    static func findings(_ plan: Plan, _ listeners: Listeners) -> [Finding] {
         let wanted = wanted(plan)
-        guard !wanted.isEmpty else { return [] }
-        let sockets = ListeningSocket.all(surroundings)
-        let processes = ProcessTable(surroundings)
         let doubles = Dictionary(grouping: wanted, by: \.title).values.filter { $0.count > 1 }
         return doubles.map(double)
-            + wanted.map { finding($0, plan, sockets, processes) }
+            + wanted.map { finding($0, plan, listeners) }
     }
 
     private static func wanted(_ plan: Plan) -> [Wanted] {
@@ -74,12 +71,12 @@ enum PortsCheck {
     }
 
     private static func finding(
-        _ wanted: Wanted, _ plan: Plan, _ sockets: [ListeningSocket], _ processes: ProcessTable
+        _ wanted: Wanted, _ plan: Plan, _ listeners: Listeners
     ) -> Finding {
         let other = wanted.alternative
         switch PortProbe.attempt(wanted.address, wanted.transport) {
         case 0: return .fine(.ports, wanted.title, "it is free")
-        case EADDRINUSE: return held(wanted, plan, sockets, processes)
+        case EADDRINUSE: return held(wanted, plan, listeners)
         case EACCES:
             return .problem(
                 .ports, wanted.title, "this user may not listen on ports below 1024",
@@ -102,13 +99,12 @@ enum PortsCheck {
     }
 
     private static func held(
-        _ wanted: Wanted, _ plan: Plan, _ sockets: [ListeningSocket], _ processes: ProcessTable
+        _ wanted: Wanted, _ plan: Plan, _ listeners: Listeners
     ) -> Finding {
-        let same = sockets.filter {
+        let holders = listeners.holders {
             $0.transport == wanted.transport && $0.isInTheWay(of: wanted.address)
         }
-        let holders = same.flatMap(processes.holders)
-        let serving = processes.serving(plan.state.path)
+        let serving = listeners.processes.serving(plan.state.path)
         if let ours = holders.first(where: {
             $0.id == serving?.id
                 || (wanted.program == "dnsmasq" && serving != nil)
