@@ -31,6 +31,7 @@ enum StateDatabase {
     /// locks that this process may have on it.
     private static func make(_ path: String) throws(StateError) {
         try checkFiles(path)
+        guard access(path, F_OK) != 0 else { return }
         let fd = Storage.create(FilePath(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
         if fd >= 0 { close(fd) }
     }
