@@ -25,7 +25,7 @@ import XDR
     private static func page(
         _ call: SimulatedNFSServer.Exchange, isLast: Bool, _ entries: [(String, UInt64)]
     ) -> [UInt8]? {
-        guard
+        guard call.procedure == .readdirplus,
             let directory = try? NFS3.Readdirplus.Arguments(decoding: call.arguments).directory
         else { return nil }
         let entries = entries.map { name, cookie in

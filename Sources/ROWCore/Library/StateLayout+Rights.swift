@@ -20,10 +20,11 @@ extension StateLayout {
         guard var directory = resolved, let found = Self.attributes(directory) else { return }
         let isThere = existing == path
         if isThere { try checkOwn(found) }
+        let owner = isThere ? found.uid : geteuid()
         var child = isThere ? found : nil
         if isThere { directory.removeLastComponent() }
         while let status = Self.attributes(directory) {
-            try checkAbove(directory, status, child: child, owner: found.uid)
+            try checkAbove(directory, status, child: child, owner: owner)
             child = status
             guard directory.removeLastComponent() else { return }
         }
