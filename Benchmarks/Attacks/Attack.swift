@@ -5,7 +5,7 @@ import ONCRPC
 import ROWTestKit
 import XDR
 
-/// Something that a client does which means no good.
+/// Something that a client, or another user of the machine, does which means no good.
 struct Attack: Sendable {
     struct Outcome {
         var text: String
@@ -15,9 +15,9 @@ struct Attack: Sendable {
 
     let name: String
     /// Attacks until it is stopped.
-    let run: @Sendable (Attacker) throws -> Outcome
+    let run: @Sendable (Attacker) async throws -> Outcome
 
-    static let all = floods + tricks
+    static let all = floods + tricks + localUser
 }
 
 // MARK: Floods

@@ -10,18 +10,33 @@ import XDR
 final class Attacker: Sendable {
     let port: Int
     let file: String
-    private let state = Mutex((isAtWork: false, isStopped: false))
+    /// The server's state directory.
+    let state: String
+    private let progress = Mutex((isAtWork: false, isStopped: false))
 
-    init(port: Int, file: String) {
+    init(port: Int, file: String, state: String) {
         self.port = port
         self.file = file
+        self.state = state
+    }
+
+    /// Where the server keeps what it knows of its only image.
+    var imageDirectory: String {
+        get throws {
+            let images = "\(state)/images"
+            let names = try FileManager.default.contentsOfDirectory(atPath: images)
+            guard let name = names.first else {
+                throw AttackFailure(description: "there is no image in \(images)")
+            }
+            return "\(images)/\(name)"
+        }
     }
 
     /// Whether all that attacks is there.
-    var isAtWork: Bool { state.withLock { $0.isAtWork } }
-    var isStopped: Bool { state.withLock { $0.isStopped } }
-    func begin() { state.withLock { $0.isAtWork = true } }
-    func stop() { state.withLock { $0.isStopped = true } }
+    var isAtWork: Bool { progress.withLock { $0.isAtWork } }
+    var isStopped: Bool { progress.withLock { $0.isStopped } }
+    func begin() { progress.withLock { $0.isAtWork = true } }
+    func stop() { progress.withLock { $0.isStopped = true } }
 
     /// A connection from 127.0.0.2, or nil when it is refused at once.
     func connect() -> AttackSocket? {
@@ -59,7 +74,10 @@ final class Attacker: Sendable {
     func connect(_ count: Int) -> [AttackSocket] { (0..<count).compactMap { _ in connect() } }
 
     /// A connection that is answered, with the root's handle and the file's.
-    func enter() throws -> (socket: AttackSocket, root: [UInt8], file: [UInt8]) {
+    /// - Parameter other: another file than that which it was made with.
+    func enter(
+        _ other: String? = nil
+    ) throws -> (socket: AttackSocket, root: [UInt8], file: [UInt8]) {
         guard let socket = connect() else {
             throw AttackFailure(description: "the attacker cannot connect")
         }
@@ -69,7 +87,7 @@ final class Attacker: Sendable {
         guard case .ok(let success) = root else {
             throw AttackFailure(description: "the attacker cannot mount: \(root)")
         }
-        let name = NFS3.Filename(file)
+        let name = NFS3.Filename(other ?? file)
         let found = try NFS3.Lookup.Result(
             decoding: socket.call(
                 procedure: 3,
@@ -134,6 +152,18 @@ final class AttackSocket {
             throw AttackFailure(description: "a call of procedure \(procedure) is refused")
         }
         return Array(reply[offset...])
+    }
+
+    /// READs.
+    /// - Returns: nil when it is refused.
+    func read(_ file: [UInt8], offset: Int, count: Int) throws -> ArraySlice<UInt8>? {
+        let results = try call(
+            procedure: NFS3.Procedure.read.rawValue,
+            NFS3.Read.Arguments(
+                file: NFS3.FileHandle(file)!, offset: UInt64(offset), count: UInt32(count)
+            ).encoded())
+        guard case .ok(let ok) = try NFS3.Read.Result(decoding: results) else { return nil }
+        return results[ok.data]
     }
 
     private func receive(_ count: Int) throws -> [UInt8] {

@@ -27,9 +27,10 @@ final class Battle {
         let undisturbed = try await others(Server(proxy))
         let before = try ProcessMemory.residentBytes(of: proxy.processID)
         try ProcessMemory.resetPeak(of: proxy.processID)
-        let attacker = Attacker(port: proxy.export.port, file: Self.file)
+        let attacker = Attacker(
+            port: proxy.export.port, file: Self.file, state: folder.path("state"))
         let attack = attack
-        let under = Task.detached { try attack.run(attacker) }
+        let under = Task.detached { try await attack.run(attacker) }
         // What others get counts once all that attacks is there.
         try await poll(for: "beginning of the attack", within: .seconds(60)) {
             attacker.isAtWork ? () : nil

@@ -20,6 +20,7 @@ enum ControlSocket {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.closeOnExec()
+                        try checkPeer(of: channel)
                         try channel.pipeline.syncOperations.addHandler(
                             ControlHandler(imageLoop: imageLoop.value, answerer))
                     }
@@ -37,6 +38,8 @@ enum ControlSocket {
         // The image is ours (it is locked), so a socket that is there already is a dead one's.
         remove(from: directory)
         let descriptor = try newSocket()
+        // Linux gives the name the socket's own rights, so that there is no moment with others.
+        fchmod(descriptor, 0o600)
         var address = address(opened.path(of: name))
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -49,8 +52,21 @@ enum ControlSocket {
             close(descriptor)
             throw failure
         }
-        chmod(directory.appending(name).string, 0o600)
         return descriptor
+    }
+
+    /// Refuses users other than this process's own and root, whatever the rights of the name have become.
+    private static func checkPeer(of channel: any Channel) throws {
+        try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { descriptor in
+            // struct ucred of unix(7), which Swift does not import.
+            var peer = (process: Int32(0), user: UInt32.max, group: UInt32.max)
+            var size = socklen_t(MemoryLayout.size(ofValue: peer))
+            guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0,
+                peer.user == 0 || peer.user == geteuid()
+            else { throw Errno.permissionDenied }
+        }
     }
 
     private static func newSocket() throws -> CInt {
@@ -345,8 +361,7 @@ extension SessionStatus {
         {
             return status
         }
-        let file = directory.appending("status.json").string
-        var kept = (try? Data(contentsOf: URL(filePath: file))).flatMap {
+        var kept = SmallFile.read(directory.appending("status.json")).flatMap {
             try? JSONDecoder().decode(SessionStatus.self, from: $0)
         }
         // An upgrade has put it onto another image since.

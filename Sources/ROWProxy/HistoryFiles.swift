@@ -1,4 +1,5 @@
 import Foundation
+import ROWCore
 import SystemPackage
 
 /// The files of a session's history, in its directory. What they tell nothing depends on: they are replaced
@@ -34,16 +35,14 @@ struct HistoryFiles: Sendable {
     }
 
     private static func data(_ name: String, in directory: FilePath) -> Data? {
-        FileManager.default.contents(atPath: directory.appending(name).string)
+        SmallFile.read(directory.appending(name))
     }
 
     /// - Parameter withTouched: whether what was touched is not on disk already.
     /// - Throws: what the file system says.
     func write(in directory: FilePath, withTouched: Bool) throws {
-        try history.file.write(
-            to: URL(filePath: directory.appending(History.fileName).string), options: .atomic)
+        try SmallFile.write(history.file, to: directory.appending(History.fileName))
         guard withTouched else { return }
-        try touched.file.write(
-            to: URL(filePath: directory.appending(TouchedBlocks.fileName).string), options: .atomic)
+        try SmallFile.write(touched.file, to: directory.appending(TouchedBlocks.fileName))
     }
 }

@@ -52,7 +52,7 @@ extension ImageLoop {
         var status = status(of: session)
         status.state = "stopped"
         if let data = try? JSONEncoder().encode(status) {
-            try? data.write(to: URL(filePath: path.string), options: .atomic)
+            try? SmallFile.write(data, to: path)
         }
     }
 }

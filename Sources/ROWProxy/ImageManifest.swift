@@ -86,7 +86,7 @@ final class ImageManifest {
             return enter(.unusable)
         }
         if let known = image.manifest, expectedRoot == nil || expectedRoot == known.root,
-            let data = FileManager.default.contents(atPath: sumsPath.string),
+            let data = SmallFile.read(sumsPath),
             let sums = try? ManifestSums(bytes: Array(data)), sums.rootHash == known.root
         {
             open(sums)
@@ -122,7 +122,7 @@ final class ImageManifest {
         }
         let path = sumsPath
         pool.runIfActive(eventLoop: loop) { [bytes = found.sumsBytes] in
-            try Data(bytes).write(to: URL(filePath: path.string), options: .atomic)
+            try SmallFile.write(Data(bytes), to: path)
         }.assumeIsolated().whenComplete { result in
             guard !self.isClosed else { return }
             if case .failure(let error) = result { return failed("\(path): \(error)") }

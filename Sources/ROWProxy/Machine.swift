@@ -91,15 +91,14 @@ final class Machine {
     func write(to directory: FilePath, image: String) throws {
         let stored = Stored(
             image: image, identity: identity, address: address, hostname: hostname)
-        try JSONEncoder().encode(stored).write(
-            to: URL(filePath: directory.appending(Self.fileName).string), options: .atomic)
+        try SmallFile.write(
+            JSONEncoder().encode(stored), to: directory.appending(Self.fileName))
     }
 
     /// The machine that a session belongs to, if it boots from this image.
     init?(session: String, directory: FilePath, image: String) {
         guard
-            let data = FileManager.default.contents(
-                atPath: directory.appending(Self.fileName).string),
+            let data = SmallFile.read(directory.appending(Self.fileName)),
             let stored = try? JSONDecoder().decode(Stored.self, from: data), stored.image == image
         else { return nil }
         identity = stored.identity

@@ -160,6 +160,7 @@ extension Proxy {
     /// there is none. A running process is found without asking main, which may be away.
     public static func serve(_ configuration: Configuration) async throws -> Serving {
         try configuration.check()
+        try configuration.state.layout.checkRights()
         let clock = ContinuousClock()
         let deadline = clock.now + joinTimeout
         while true {

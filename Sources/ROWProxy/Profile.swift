@@ -130,11 +130,10 @@ final class ProfileRecorder {
         self.image = image
         self.onEvent = onEvent
         do {
-            file = try FileDescriptor.open(
-                FilePath(path), .writeOnly, options: [.create, .truncate, .closeOnExec],
-                permissions: [.ownerReadWrite, .groupRead, .otherRead])
+            file = try OutputFile.open(
+                FilePath(path), permissions: [.ownerReadWrite, .groupRead, .otherRead])
         } catch {
-            throw ConfigurationError(message: "cannot write the profile \(path): \(error)")
+            throw ConfigurationError(message: "the profile: \(error)")
         }
         lines = Profile.firstLine + "\n"
     }

@@ -15,6 +15,7 @@ extension Proxy {
         _ task: ImageTask, _ configuration: Configuration,
         report: @escaping @Sendable (ImageReport) -> Void
     ) async throws {
+        try configuration.state.layout.checkRights()
         var configuration = configuration
         configuration.isPassing = true
         // What only looks, or gives up what it is told to, is no reason to give up anything else.

@@ -36,6 +36,7 @@ public final class Proxy: Sendable {
     /// - Throws: ``ConfigurationError``, `StateError` or ``NFSClientError``, each saying what to do.
     public static func start(_ configuration: Configuration) async throws -> Proxy {
         try configuration.check()
+        try configuration.state.layout.checkRights()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         do {
             return try await start(configuration, group)

@@ -34,14 +34,17 @@ extension Replica {
             self.send(.read, arguments, as: piece.credential, by: piece.deadline) { result in
                 switch result {
                 case .failure(let failure): then(.failure(failure))
-                case .success(let reply): self.received(reply, handle, piece, again, then)
+                case .success(let reply):
+                    self.received(reply, ofAtMost: Int(count), handle, piece, again, then)
                 }
             }
         }
     }
 
+    /// - Parameter maximum: the bytes that were asked for.
     private func received(
-        _ reply: RPCReply, _ handle: NFS3.FileHandle, _ piece: Piece, _ again: () -> Bool,
+        _ reply: RPCReply, ofAtMost maximum: Int, _ handle: NFS3.FileHandle, _ piece: Piece,
+        _ again: () -> Bool,
         _ then: @escaping DataCompletion
     ) {
         var piece = piece
@@ -66,6 +69,9 @@ extension Replica {
             read(piece, then: then)
         case .failure(let status, _):
             then(.failure(.status(status)))
+        case .ok(let ok) where ok.data.count > maximum:
+            onEvent("'s reply to READ has \(ok.data.count) bytes where \(maximum) were asked for")
+            then(.failure(.status(.io)))
         case .ok(let ok):
             guard let attributes = ok.attributes else {
                 // Which version of the file the bytes are of must be known.
@@ -123,6 +129,9 @@ extension Replica {
             case .failure(let status, _): then(.failure(.status(status)))
             case .ok(let ok):
                 var all = have
+                guard ok.data.count <= Int(arguments.count) else {
+                    return then(.failure(.status(.io)))
+                }
                 if let data = reply.buffer.getSlice(
                     at: reply.buffer.readerIndex + ok.data.lowerBound, length: ok.data.count)
                 {

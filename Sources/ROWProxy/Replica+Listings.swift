@@ -11,14 +11,17 @@ extension Replica {
         /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
         var isPlain = false
         var pages = 0
+        /// In these pages, without `.` and `..`; at least one for each.
+        var entries = 0
         /// The cookie after one of the pages before, the last whose number is a power of two.
         var mark: UInt64 = 0
 
         /// After one more page.
         /// - Returns: nil when the listing goes in a circle.
-        func next(_ cookie: UInt64, _ verifier: UInt64) -> Import? {
+        func next(_ cookie: UInt64, _ verifier: UInt64, entries: Int = 0) -> Import? {
             guard cookie != self.cookie, cookie != mark else { return nil }
             var next = self
+            next.entries += entries
             next.cookie = cookie
             next.verifier = verifier
             next.pages += 1
@@ -28,6 +31,9 @@ extension Replica {
     }
 
     private static let importsMaximum = 256
+    /// Entries of a listing that may be none of the image's objects: names that came twice, or are gone.
+    private static let emptyEntriesMaximum: UInt64 = 1024
+    private static let dots: [[UInt8]] = [[46], [46, 46]]
     private static let listingBytes: UInt32 = 64 << 10
     /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
     private static let lookupsMaximum = 32
@@ -55,14 +61,12 @@ extension Replica {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                let next = ok.entries.last.flatMap { state.next($0.cookie, ok.cookieVerifier) }
-                guard ok.eof || next != nil else { return self.doesNotGoOn(directory, then) }
                 let listed = ok.entries.map { entry in
                     Listed(name: entry.name, attributes: entry.attributes, handle: entry.handle)
                 }
-                self.complete(
-                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline,
-                    self.advancing(directory, to: ok.eof ? nil : next, then))
+                self.take(
+                    listed, in: handle, of: directory, state,
+                    at: (ok.entries.last?.cookie, ok.cookieVerifier, ok.eof), by: deadline, then)
             }
         }
     }
@@ -81,14 +85,32 @@ extension Replica {
             case .success(.failure(let status, _)):
                 self.listingFailed(directory, state, status, again, then)
             case .success(.ok(let ok)):
-                let next = ok.entries.last.flatMap { state.next($0.cookie, ok.cookieVerifier) }
-                guard ok.eof || next != nil else { return self.doesNotGoOn(directory, then) }
-                let listed = ok.entries.map { Listed(name: $0.name, attributes: nil, handle: nil) }
-                self.complete(
-                    listed, in: handle, of: directory, isLast: ok.eof, by: deadline,
-                    self.advancing(directory, to: ok.eof ? nil : next, then))
+                self.take(
+                    ok.entries.map { Listed(name: $0.name) }, in: handle, of: directory, state,
+                    at: (ok.entries.last?.cookie, ok.cookieVerifier, ok.eof), by: deadline, then)
             }
         }
+    }
+
+    /// Takes a page of a listing.
+    /// - Parameter place: the cookie of its last entry, and whether it is the last page.
+    private func take(
+        _ listed: [Listed], in handle: NFS3.FileHandle, of directory: NodeID, _ state: Import,
+        at place: (cookie: UInt64?, verifier: UInt64, isLast: Bool), by deadline: Deadline,
+        _ then: @escaping FetchCompletion
+    ) {
+        let listed = listed.filter { !Self.dots.contains($0.name.bytes) }
+        let next = place.cookie.flatMap {
+            state.next($0, place.verifier, entries: max(1, listed.count))
+        }
+        // What the pages before had is known by now, unless they told of the same names again and again.
+        let known = image.entriesKnown(of: directory) + Self.emptyEntriesMaximum
+        guard place.isLast || next != nil, UInt64(state.entries) <= known else {
+            return doesNotGoOn(directory, then)
+        }
+        complete(
+            listed, in: handle, of: directory, isLast: place.isLast, by: deadline,
+            advancing(directory, to: place.isLast ? nil : next, then))
     }
 
     private func doesNotGoOn(_ directory: NodeID, _ then: FetchCompletion) {
@@ -146,8 +168,7 @@ extension Replica {
         _ listed: [Listed], in directory: NFS3.FileHandle, of id: NodeID, isLast: Bool,
         by deadline: Deadline, _ then: @escaping FetchCompletion
     ) {
-        let dots: [[UInt8]] = [[46], [46, 46]]
-        let page = Page(listed.filter { !dots.contains($0.name.bytes) })
+        let page = Page(listed)
         func step() {
             while page.failure == nil, page.next < page.listed.count,
                 page.underWay < Self.lookupsMaximum

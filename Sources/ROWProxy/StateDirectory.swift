@@ -29,6 +29,7 @@ public struct StateDirectory: Sendable {
     /// - Throws: `StateError` when there is no such session.
     public func existingSession(_ name: String) throws(StateError) -> FilePath {
         try StateLayout.check(sessionName: name)
+        try layout.checkRights()
         let directory = session(name)
         guard FileManager.default.fileExists(atPath: directory.appending("session.sqlite").string)
         else {

@@ -192,7 +192,7 @@ public final class TreeCopy: Sendable {
 
     private func copyData(_ entry: Entry, to part: FilePath) async throws {
         let file = try SystemPackage.FileDescriptor.open(
-            part, .writeOnly, options: [.create, .truncate, .closeOnExec],
+            part, .writeOnly, options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
             permissions: .ownerReadWrite)
         defer { try? file.close() }
         let size = entry.attributes.size
@@ -259,12 +259,13 @@ public final class TreeCopy: Sendable {
         let time = entry.attributes.mtime
         let isSameSize = entry.attributes.type != .regular || stat.size == entry.attributes.size
         return isSameSize && stat.mtime_sec == Int64(time.seconds)
-            && stat.mtime_nsec == time.nanoseconds
+            && stat.mtime_nsec == min(time.nanoseconds, 999_999_999)
     }
 
     private func finish(_ path: FilePath, _ attributes: NFS3.Attributes) throws {
         let times = [attributes.atime, attributes.mtime].map {
-            timespec(tv_sec: Int($0.seconds), tv_nsec: Int($0.nanoseconds))
+            // More is no time, and for the kernel a word of its own ("now").
+            timespec(tv_sec: Int($0.seconds), tv_nsec: min(Int($0.nanoseconds), 999_999_999))
         }
         let isDone = path.withPlatformString { name in
             (!isOwnerKept || lchown(name, attributes.uid, attributes.gid) == 0)

@@ -39,9 +39,7 @@ struct BackgroundServer: Codable {
             atPath: directory.string, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         let log = Log(session: directory)
-        let errors = try FileDescriptor.open(
-            log.path, .writeOnly, options: [.create, .append, .closeOnExec],
-            permissions: [.ownerReadWrite])
+        let errors = try OutputFile.open(log.path, options: .append)
         defer { try? errors.close() }
         let output = Pipe()
         let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -95,12 +93,12 @@ struct BackgroundServer: Codable {
 
         init(session directory: FilePath) {
             path = directory.appending("serve.log")
-            size = (try? Data(contentsOf: URL(filePath: path.string)))?.count ?? 0
+            size = SmallFile.read(path)?.count ?? 0
         }
 
         /// Its last line, if there is a new one.
         var news: String? {
-            let all = (try? Data(contentsOf: URL(filePath: path.string))) ?? Data()
+            let all = SmallFile.read(path) ?? Data()
             let new = String(decoding: all.dropFirst(size), as: UTF8.self)
             guard let line = new.split(separator: "\n").last else { return nil }
             return line.hasPrefix("rowctl: ")
@@ -111,15 +109,14 @@ struct BackgroundServer: Codable {
     // MARK: The note
 
     static func read(session directory: FilePath) -> BackgroundServer? {
-        let path = directory.appending(noteName).string
-        return (try? Data(contentsOf: URL(filePath: path))).flatMap {
+        SmallFile.read(directory.appending(noteName)).flatMap {
             try? JSONDecoder().decode(BackgroundServer.self, from: $0)
         }
     }
 
     private func write(session directory: FilePath) throws {
-        let path = directory.appending(Self.noteName).string
-        try JSONEncoder().encode(self).write(to: URL(filePath: path), options: .atomic)
+        try SmallFile.write(
+            JSONEncoder().encode(self), to: directory.appending(Self.noteName))
     }
 
     private static func removeNote(session directory: FilePath) {

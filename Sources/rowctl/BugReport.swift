@@ -1,9 +1,9 @@
 import ArgumentParser
 import Doctor
 import Foundation
-import Glibc
 import ROWProxy
 import ROWSettings
+import SystemPackage
 
 struct BugReport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -58,12 +58,7 @@ struct BugReport: AsyncParsableCommand {
     }
 
     private func write(_ text: String, to path: String) throws {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else {
-            throw UsageError(
-                description: "cannot write \(path): \(String(cString: strerror(errno)))")
-        }
-        try FileHandle(fileDescriptor: file, closeOnDealloc: true)
-            .write(contentsOf: Data(text.utf8))
+        let file = try OutputFile.open(FilePath(path))
+        try file.closeAfter { _ = try file.writeAll(text.utf8) }
     }
 }

@@ -11,7 +11,10 @@ struct SettingsOptions: ParsableArguments {
 
     @OptionGroup var set: SetOption
 
-    func settings(of file: String) throws -> Settings { try Settings(set.source(of: file)) }
+    func settings(of file: String) throws -> Settings {
+        try SettingsSource.checkRights(of: file)
+        return try Settings(set.source(of: file))
+    }
 }
 
 /// Settings of the command line.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import ROWCore
 import ROWProxy
 
 struct List: ParsableCommand {
@@ -43,6 +44,7 @@ struct List: ParsableCommand {
     }
 
     func run() throws {
+        try state.directory.layout.checkRights()
         let entries =
             state.directory.sessionNames().map(entry)
             + state.directory.machinesWithoutSession().map {

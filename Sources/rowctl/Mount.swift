@@ -70,6 +70,7 @@ struct MountVerb: AsyncParsableCommand {
         try KernelClient.check(alternative: "rowctl serve \(image) --session \(name)")
         directory = try unused(directory)
         let stateDirectory = try state.absolute
+        try stateDirectory.layout.checkRights()
         let folder = stateDirectory.session(name)
         let isNew = (try? stateDirectory.existingSession(name)) == nil
         do {

@@ -147,6 +147,13 @@ public final class SimulatedNFSServer: Sendable {
     /// Whether calls are read but none is answered or counted.
     public func setSilent(_ isSilent: Bool) { core.state.withLock { $0.isSilent = isSilent } }
 
+    /// Has calls of NFS procedures answered by a program of the test from now on, except where it has no answer.
+    /// - Parameter script: what goes onto the connection, record marks and all; it may be nothing. It is called
+    ///   on the connections' threads.
+    public func setScript(_ script: (@Sendable (Exchange) -> [UInt8]?)?) {
+        core.state.withLock { $0.script = script }
+    }
+
     /// How long every reply from now on waits, as over a long way.
     public func setDelay(_ delay: TimeAmount) { core.state.withLock { $0.delay = delay } }
 
@@ -227,6 +234,27 @@ public final class SimulatedNFSServer: Sendable {
 }
 
 extension SimulatedNFSServer {
+    /// A call, and what a server that means well answers.
+    public struct Exchange: Sendable {
+        public let procedure: NFS3.Procedure
+        public let xid: UInt32
+        public let arguments: [UInt8]
+        /// Without its record mark.
+        public let reply: [UInt8]
+
+        /// What comes behind the reply's header.
+        public var results: [UInt8] { Array(reply.dropFirst(RPC.successHeaderSize)) }
+
+        /// Other results as a whole record.
+        /// - Parameter xid: of another call, perhaps.
+        public func record(_ results: [UInt8], xid: UInt32? = nil) -> [UInt8] {
+            Message.record(
+                Message.encoded(RPC.successHeaderSize) {
+                    RPC.encodeSuccess(xid: xid ?? self.xid, into: &$0)
+                } + results)
+        }
+    }
+
     struct Rule {
         let procedure: NFS3.Procedure
         let fault: Fault
@@ -242,6 +270,7 @@ extension SimulatedNFSServer {
         var xids: [NFS3.Procedure: Set<UInt32>] = [:]
         var rules: [Rule] = []
         var isSilent = false
+        var script: (@Sendable (Exchange) -> [UInt8]?)?
         var delay = TimeAmount.zero
         var held: [(channel: any Channel, reply: ByteBuffer)] = []
         var connections: [ObjectIdentifier: any Channel] = [:]
@@ -395,6 +424,15 @@ private final class SimulatedConnection: ChannelInboundHandler {
         var limit = Int.max
         if case .shorten(let count) = fault { limit = count }
         let reply = core.reply(to: call, record: record, writeLimit: limit)
+        if let script = core.state.withLock(\.script),
+            let bytes = script(
+                SimulatedNFSServer.Exchange(
+                    procedure: procedure, xid: call.xid,
+                    arguments: Array(record[call.argumentsOffset...]), reply: reply))
+        {
+            context.write(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
+            return
+        }
         switch fault {
         case nil, .shorten, .refuse, .reboot: send(reply, context)
         case .drop: break

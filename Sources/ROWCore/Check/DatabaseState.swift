@@ -139,9 +139,10 @@ struct DatabaseState {
     private static let magic = Array("SQLite format 3\0".utf8)
 
     private static func header(_ path: FilePath) -> [UInt8]? {
-        guard let file = try? FileHandle(forReadingFrom: URL(fileURLWithPath: path.string)),
-            let data = try? file.read(upToCount: 100), data.count == 100
-        else { return nil }
+        let fd = Storage.open(path, O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { return nil }
+        let file = FileHandle(fileDescriptor: fd, closeOnDealloc: true)
+        guard let data = try? file.read(upToCount: 100), data.count == 100 else { return nil }
         return Array(data)
     }
 

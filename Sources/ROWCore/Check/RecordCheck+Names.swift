@@ -19,7 +19,7 @@ extension RecordCheck {
                     give(entry.child, aNameIn: .root)
                 }
             } else if entry.isWhiteout {
-                if !Self.isPossible(name.name) { dropBadName(name) }
+                if !name.name.canNameObject { dropBadName(name) }
             } else if nodes[entry.child] == nil || entry.child == .root {
                 report(
                     .entryWithoutNode, entry.child,
@@ -40,7 +40,7 @@ extension RecordCheck {
                 repair: "it is not removed any more")
             nodes[entry.child]?.flags.remove(.removed)
         }
-        guard !Self.isPossible(name.name) else { return }
+        guard !name.name.canNameObject else { return }
         dropBadName(name)
         if !entry.child.isSessionMade { give(entry.child, aNameIn: name.directory) }
     }
@@ -51,11 +51,6 @@ extension RecordCheck {
             .badName, name.directory, "no object can have the name \(name)",
             repair: "the name is moved aside, and the object gets another")
         entries[name] = nil
-    }
-
-    private static func isPossible(_ name: [UInt8]) -> Bool {
-        (1...255).contains(name.count) && !name.contains(0) && !name.contains(UInt8(ascii: "/"))
-            && name != [46] && name != [46, 46]
     }
 
     // MARK: Directories

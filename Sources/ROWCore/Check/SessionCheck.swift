@@ -33,6 +33,7 @@ public enum SessionCheck {
         isRepairing: Bool = false
     ) throws(StateError) -> Report {
         try StateLayout.check(sessionName: name)
+        try state.checkRights()
         let images = state.path.appending("images")
         let names = (try? FileManager.default.contentsOfDirectory(atPath: images.string)) ?? []
         return try run(

@@ -19,6 +19,7 @@ public enum SessionDiff {
         _ name: String, in state: StateLayout
     ) throws(StateError) -> [Change] {
         try StateLayout.check(sessionName: name)
+        try state.checkRights()
         let session = state.session(name)
         try check(session.appending("session.sqlite"))
         return try read(

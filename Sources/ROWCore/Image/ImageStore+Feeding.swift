@@ -27,6 +27,13 @@ extension ImageStore {
     ) throws(Interrupt) {
         importing.insert(directory)
         for item in entries {
+            // No client could use it, and a copy of the image would take it for a path.
+            guard item.name.canNameObject else {
+                onEvent(
+                    "a name of main in \(pathText(directory)) is none and left out: \(text(item.name))"
+                )
+                continue
+            }
             do {
                 try feedEntry(directory, item.name, item.entry, replica: replica)
             } catch {
@@ -168,6 +175,10 @@ extension ImageStore {
         selectLastCookie.bind(1, directory.row)
         defer { selectLastCookie.reset() }
         return try selectLastCookie.step() ? UInt64(bitPattern: selectLastCookie.int(0)) : 0
+    }
+
+    private func text(_ name: [UInt8]) -> String {
+        String(decoding: name.prefix(64), as: UTF8.self).debugDescription
     }
 
     private func pathText(_ id: NodeID) -> String {

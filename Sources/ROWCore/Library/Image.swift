@@ -79,6 +79,7 @@ public actor Image {
 
     private func openStore(_ root: Result<MainEntry, ROWError>) throws(ROWError) {
         do {
+            try state.checkRights()
             let store = try ImageStore(
                 directory: state.image(name), source: name, root: try? root.get(),
                 servers: source.server.map { [$0] } ?? [],

@@ -124,7 +124,7 @@ public final class ManifestReader {
     public func entry(
         in directory: UInt64, named name: [UInt8]
     ) throws(StateError) -> ManifestEntry? {
-        guard Self.isName(name) else { return nil }
+        guard name.canNameObject else { return nil }
         return try query(selectEntry) { row in
             row.bind(1, Int64(bitPattern: directory))
             row.bind(2, copying: name)
@@ -246,7 +246,7 @@ public final class ManifestReader {
         _ row: SQLStatement, in directory: UInt64, named name: [UInt8], childColumn: Int32
     ) throws(StateError) -> ManifestEntry {
         let nameColumn = childColumn - 1
-        guard isName(name), let child = row.integer(childColumn, in: 2...Int64.max),
+        guard name.canNameObject, let child = row.integer(childColumn, in: 2...Int64.max),
             let parent = Int64(exactly: directory)
         else { throw damaged("an entry of directory \(directory) is wrong") }
         let entry = try entry(row, of: UInt64(child))
@@ -302,13 +302,6 @@ public final class ManifestReader {
             throw damaged("it has no hash of its content")
         }
         return (facts, tree.withUnsafeBytes { ContentHash(bytes: $0) })
-    }
-
-    /// Whether an object can have this name: 1 to 255 bytes without slash and NUL, not `.` or `..`.
-    private static func isName(_ name: [UInt8]) -> Bool {
-        (1...255).contains(name.count) && !name.contains(0)
-            && !name.contains(UInt8(ascii: "/")) && name != [UInt8(ascii: ".")]
-            && name != Array("..".utf8)
     }
 
     /// SQLite's name for a file that nobody changes.

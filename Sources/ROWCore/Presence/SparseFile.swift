@@ -39,10 +39,7 @@ public final class SparseFile {
         let fd =
             flags & O_CREAT != 0
             ? Storage.create(path, flags)
-            : path.withPlatformString { name in
-                let fd = open(name, flags)
-                return fd < 0 ? -errno : fd
-            }
+            : Storage.open(path, flags)
         guard fd >= 0 else { throw Errno(rawValue: -fd) }
         self.init(descriptor: FileDescriptor(rawValue: fd))
     }

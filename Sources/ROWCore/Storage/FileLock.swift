@@ -16,7 +16,9 @@ final class FileLock {
         file = FileDescriptor(rawValue: fd)
         guard fd >= 0 else {
             isHeld = false
-            throw StateError(.io, "cannot open \(path): \(Errno(rawValue: -fd))")
+            throw Errno(rawValue: -fd) == .tooManySymbolicLinkLevels
+                ? .notOurs(path)
+                : StateError(.io, "cannot open \(path): \(Errno(rawValue: -fd))")
         }
         guard clinux_flock_exclusive_nonblocking(file.rawValue) == 0 else {
             // The file is closed by `deinit`, which runs: every property has its value.

@@ -1,15 +1,39 @@
+import CLinux
 import GRDB
 import GRDBSQLite
+import Glibc
+import SystemPackage
 
 /// How every database of ours is opened: WAL, the wanted level of durability read back, and
 /// migrations that refuse a file from the future.
 enum StateDatabase {
     /// Opens one that is there, to look at it and change nothing, also while another process uses it.
     static func openToRead(_ path: String) throws -> DatabaseQueue {
+        try checkFiles(path)
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(5)
         return try DatabaseQueue(path: path, configuration: configuration)
+    }
+
+    /// SQLite follows links, and gives the files beside a database the rights that it has.
+    private static func checkFiles(_ path: String) throws(StateError) {
+        for file in ["", "-wal", "-shm", "-journal"].map({ path + $0 }) {
+            var status = clinux_stat()
+            guard clinux_fstatat(AT_FDCWD, file, AT_SYMLINK_NOFOLLOW, &status) == 0 else {
+                continue
+            }
+            guard status.type == S_IFREG else { throw .notOurs(file) }
+        }
+    }
+
+    /// SQLite would make it readable for others. One that is there is not opened: closing it would give up the
+    /// locks that this process may have on it.
+    private static func make(_ path: String) throws(StateError) {
+        try checkFiles(path)
+        guard access(path, F_OK) != 0 else { return }
+        let fd = Storage.create(FilePath(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
+        if fd >= 0 { close(fd) }
     }
 
     /// - Parameter isDurable: whether a commit must survive a power failure (`synchronous=FULL`);
@@ -20,6 +44,7 @@ enum StateDatabase {
         advice: String = "move it aside to start afresh"
     ) throws(StateError) -> DatabaseQueue {
         SQLiteFiles.register()
+        try make(path)
         do {
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)

@@ -32,4 +32,12 @@ public struct StateError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { message }
+
+    /// Something else lies where a file of ours is to be.
+    static func notOurs(_ path: some CustomStringConvertible) -> StateError {
+        StateError(
+            .io,
+            "\(path) is a link, a pipe or a device where a file is to be: somebody else may have put it "
+                + "there; look who could, and remove it")
+    }
 }

@@ -55,7 +55,21 @@ enum Storage {
     /// - Parameter flags: of open(2), O_CREAT among them.
     /// - Returns: the open file.
     static func create(_ path: FilePath, _ flags: Int32) -> Int32 {
-        Int32(carryOut(.create, on: path.string) { result(open(path.string, flags, 0o600)) })
+        Int32(carryOut(.create, on: path.string) { Int(open(path, flags)) })
+    }
+
+    /// Opens a file of ours. Through a link, a pipe or a device that somebody put in its place nothing is read
+    /// or written: ELOOP.
+    static func open(_ path: FilePath, _ flags: Int32) -> Int32 {
+        // A pipe would have this wait for its other end; for files it means nothing.
+        let fd = Glibc.open(path.string, flags | O_NOFOLLOW | O_NONBLOCK, 0o600)
+        guard fd >= 0 else { return -errno }
+        var status = clinux_stat()
+        guard clinux_fstat(fd, &status) == 0, status.type == S_IFREG else {
+            close(fd)
+            return -ELOOP
+        }
+        return fd
     }
 
     /// Makes a directory and those above it that are missing.

@@ -22,6 +22,7 @@ public enum SessionUpgrade {
         isDryRun: Bool = false
     ) async throws -> UpgradeReport {
         try StateLayout.check(sessionName: name)
+        try state.checkRights()
         let session = state.session(name)
         let source = try StoredSession.read(session).image
         return try await run(

@@ -1,0 +1,165 @@
+import Foundation
+import NFSProtocol
+import ROWTestKit
+import Synchronization
+import XDR
+
+/// A proxy whose image is on a server that means no good, and clients that have it ask there.
+///
+/// Other clients read what their session has stored: that needs nothing of the server.
+final class MainBattle {
+    private let attack: MainAttack
+    private let folder: TemporaryDirectory
+    private let tree = HostileTree()
+
+    private static let kept = "kept"
+    private static let keptBytes = 4 << 20
+    private static let rounds = 3
+    private static let seconds = 1.0
+    private static let askers = 4
+
+    init(_ attack: MainAttack) throws {
+        self.attack = attack
+        folder = try TemporaryDirectory("rowfs-attack")
+        try TestFile.make(folder.path(Self.kept), bytes: Self.keptBytes, seed: 2)
+        try Data(tree.read).write(to: URL(fileURLWithPath: folder.path(HostileTree.readName)))
+    }
+
+    func fight() async throws -> AttackResult {
+        let main = try await SimulatedNFSServer.start(tree.root)
+        let proxy = try await RowctlProcess.start([
+            "serve", main.export.url, "--session", "victim", "--state", folder.path("state"),
+            "--main-timeout", "1",
+        ])
+        let server = Server(proxy)
+        let attacker = Attacker(
+            port: proxy.export.port, file: HostileTree.readName, state: folder.path("state"))
+        try await prepare(server, attacker)
+        let undisturbed = try await others(server)
+        let before = try ProcessMemory.residentBytes(of: proxy.processID)
+        try ProcessMemory.resetPeak(of: proxy.processID)
+
+        let answered = Atomic<Int>(0)
+        let (attack, tree) = (attack, tree)
+        main.setScript { call in
+            attack.answer(call, answered.add(1, ordering: .relaxed).oldValue)
+        }
+        let asking = (0..<Self.askers).map { number in
+            Task.detached {
+                try HostileMainAsker(
+                    attacker, tree, number, tellsNames: attack.tellsNames
+                ).ask()
+            }
+        }
+        try await poll(for: "answers of the attack", within: .seconds(60)) {
+            answered.load(ordering: .relaxed) >= Self.askers ? () : nil
+        }
+        let meanwhile = try await others(server)
+        attacker.stop()
+        var total = HostileMainAsker.Outcome()
+        for task in asking { total.add(try await task.value) }
+        let peak = try ProcessMemory.peakBytes(of: proxy.processID)
+
+        main.setScript(nil)
+        try await checkAfterwards(server, attacker)
+        guard try await proxy.terminate() == .exited(0), !proxy.errors.contains("Fatal error")
+        else {
+            throw AttackFailure(description: "the server did not end in peace: \(proxy.errors)")
+        }
+        _ = try await RowctlProcess.run(["fsck", "victim", "--state", folder.path("state")])
+        try await main.stop()
+        let replies = answered.load(ordering: .relaxed)
+        return AttackResult(
+            name: attack.name, before: before, peak: peak, undisturbed: undisturbed,
+            meanwhile: meanwhile,
+            outcome: "\(replies) answers; clients: \(total.right) right, \(total.refused) refused",
+            wrongs: total.wrongs.sorted(), growthMaximum: AttackResult.growthOfMainMaximum)
+    }
+
+    /// A file of the session's own, and one of main's that is kept on this machine.
+    private func prepare(_ server: Server, _ attacker: Attacker) async throws {
+        let (socket, root, _) = try attacker.enter()
+        let location = NFS3.DirectoryOperation(
+            directory: NFS3.FileHandle(root)!, name: NFS3.Filename(Self.kept))
+        _ = try socket.call(
+            procedure: NFS3.Procedure.create.rawValue,
+            NFS3.Create.Arguments(
+                location: location, how: .unchecked(NFS3.SetAttributes(mode: 0o644))
+            ).encoded())
+        try await load(.write, Self.kept, 65_536).run(on: server, calls: Self.keptBytes / 65_536)
+        try await load(.read, HostileTree.readName, 65_536).run(
+            on: server, calls: tree.read.count / 65_536)
+    }
+
+    /// What was written and what was read before is as it was, and what was not is to be had again.
+    private func checkAfterwards(_ server: Server, _ attacker: Attacker) async throws {
+        for name in [Self.kept, HostileTree.readName] {
+            let bytes = name == Self.kept ? Self.keptBytes : tree.read.count
+            try await load(.read, name, 65_536).run(on: server, calls: bytes / 65_536)
+        }
+        let (socket, _, file) = try attacker.enter(HostileTree.unreadName)
+        try await poll(for: "answer of a server that means well again", within: .seconds(60)) {
+            let data = try socket.read(file, offset: 0, count: 65_536)
+            guard let data else { return nil as Void? }
+            guard data == tree.unread.prefix(65_536) else {
+                throw AttackFailure(description: "what was not read before is not what it was")
+            }
+            return ()
+        }
+    }
+
+    private func load(_ operation: Load.Operation, _ name: String, _ size: Int) -> Load {
+        Load(
+            operation: operation, sizeBytes: size, inFlight: 1, file: name,
+            localCopy: folder.path(name), isStable: operation == .write)
+    }
+
+    private func others(_ server: Server) async throws -> Double {
+        var rates: [Double] = []
+        for _ in 0..<Self.rounds {
+            var load = load(.read, Self.kept, 4096)
+            (load.inFlight, load.connections) = (4, 4)
+            rates.append(try await load.run(on: server, seconds: Self.seconds).callsPerSecond)
+        }
+        return rates.sorted()[Self.rounds / 2]
+    }
+}
+
+/// What the server has, when it means well.
+struct HostileTree: Sendable {
+    static let readName = "read"
+    static let unreadName = "unread"
+    static let bigName = "big"
+    static let directories = 500
+    static let bigBytes = 32 << 20
+
+    let read = Self.bytes(1 << 20, seed: 3)
+    let unread = Self.bytes(1 << 20, seed: 4)
+    let big = Self.bytes(bigBytes, seed: 5)
+
+    var root: SimulatedTree.Item {
+        .directory(
+            [
+                (Self.readName, .file(read)), (Self.unreadName, .file(unread)),
+                (Self.bigName, .file(big)),
+            ]
+                + (0..<Self.directories).map { number in
+                    (
+                        "d\(number)",
+                        .directory(
+                            (0..<8).map { ("f\($0)", .file(Self.text(number, $0))) }
+                                + (0..<4).map { ("l\($0)", .symlink("f\($0)")) })
+                    )
+                })
+    }
+
+    static func text(_ directory: Int, _ file: Int) -> String { "file \(file) of \(directory)\n" }
+
+    private static func bytes(_ count: Int, seed: UInt32) -> [UInt8] {
+        var word = seed
+        return (0..<count).map { _ in
+            word = word &* 1_664_525 &+ 1_013_904_223
+            return UInt8(word >> 24)
+        }
+    }
+}
