@@ -131,6 +131,8 @@ extension Proxy {
         var replicaTiming = ReplicaTiming()
         /// Connections that one client may have, unless it is this machine.
         var connectionsOfOneMaximum = RPCServer.connectionsOfOneStandard
+        /// Told of what operators should know, on the event loop of the image; must not block.
+        public var onEvent: @Sendable (Event) -> Void = { _ in }
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault
