@@ -118,7 +118,8 @@ let package = Package(
         .target(
             name: "ROWSettings",
             dependencies: [
-                "Console", "ROWProxy", .product(name: "Logging", package: "swift-log"), "NFSClient", system, .product(name: "NIOCore", package: "swift-nio"),
+                "Console", "ROWProxy", .product(name: "Logging", package: "swift-log"), "NFSClient",
+                system, .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: settings),

@@ -84,8 +84,9 @@ struct LogLimit {
 
     /// A message without what is likely to differ between two of a kind: numbers, addresses and paths.
     static func kind(of message: String) -> String {
-        message.split(separator: " ").filter { word in
-            !word.utf8.contains { $0 == UInt8(ascii: "/") || (0x30...0x39).contains($0) || $0 > 127 }
+        let isDigit = { (byte: UInt8) in (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+        return message.split(separator: " ").filter { word in
+            !word.utf8.contains { $0 == UInt8(ascii: "/") || isDigit($0) || $0 > 127 }
         }.prefix(32).joined(separator: " ")
     }
 }

@@ -51,7 +51,8 @@ package struct LogLine: Sendable {
 
     /// As it is, unless it could be taken for a key with its value.
     private var messageText: String {
-        let isClear = message.utf8.count <= Self.bytesMaximum
+        let isClear =
+            message.utf8.count <= Self.bytesMaximum
             && message.unicodeScalars.allSatisfy { $0 != "=" && $0 != "\"" && !$0.isUnfitToShow }
         return isClear ? message : Self.quoted(message)
     }

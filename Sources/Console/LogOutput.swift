@@ -110,7 +110,7 @@ package final class LogOutput: Sendable {
                 if state.lost > 0, state.waiting.count < Self.waitingMaximum {
                     let line = LogLine(
                         level: .warning,
-                        message: "\(state.lost) messages are missing here: whoever reads them is slow")
+                        message: "\(state.lost) messages are missing here: they are read slowly")
                     state.waiting.append(line.text(state.format, isForJournal: isJournal) + "\n")
                     state.lost = 0
                 }

@@ -40,7 +40,8 @@ package enum SessionScreen {
         return [
             StyledLine(status.session, .bold).adding("  ")
                 .adding(status.state, isRunning ? .good : .bad)
-                .adding(", \(status.durability), for \(durationText(status.uptimeSeconds)); q quits"),
+                .adding(", \(status.durability), for \(durationText(status.uptimeSeconds))")
+                .adding("; q quits"),
             StyledLine(status.image),
             StyledLine(),
         ]
@@ -168,7 +169,8 @@ package enum SessionScreen {
 
     /// The share of main's bytes that were kept here; nil where none was asked for.
     private static func hitShares(_ looks: [Look]) -> [Double?] {
-        zip(perSecond(looks, \.bytes.cacheHit), perSecond(looks, \.bytes.fromMain)).map { hit, missed in
+        let hits = perSecond(looks, \.bytes.cacheHit)
+        return zip(hits, perSecond(looks, \.bytes.fromMain)).map { hit, missed in
             hit + missed > 0 ? hit / (hit + missed) : nil
         }
     }

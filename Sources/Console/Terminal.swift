@@ -13,7 +13,8 @@ package struct TerminalSize: Equatable, Sendable {
     /// Of the window that a descriptor is, or a usual one where that cannot be told.
     package init(of descriptor: Int32) {
         var size = winsize()
-        let isKnown = ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 0 && size.ws_col > 0
+        let isKnown =
+            ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_row > 0 && size.ws_col > 0
         self.init(rows: isKnown ? Int(size.ws_row) : 24, columns: isKnown ? Int(size.ws_col) : 80)
     }
 }
@@ -30,7 +31,9 @@ package struct TerminalAbilities: Sendable {
         hasCursor = !name.isEmpty && name != "dumb"
         // no-color.org: whatever its value is, unless that is empty.
         hasColors = hasCursor && (variables["NO_COLOR"] ?? "").isEmpty
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { variables[$0] }.first { !$0.isEmpty }
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap { variables[$0] }.first {
+            !$0.isEmpty
+        }
         let encoding = (locale ?? "").uppercased()
         hasUnicode = encoding.contains("UTF-8") || encoding.contains("UTF8")
     }

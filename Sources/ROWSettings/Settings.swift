@@ -138,7 +138,8 @@ extension Settings {
             if !source.isEmpty, let other = places.claim(source: source, for: image) {
                 reader.complain(
                     "source",
-                    "the image '\(other)' has this source too: put the sessions of both under one image")
+                    "the image '\(other)' has this source too: put the sessions of both under one image"
+                )
             }
             for (name, address) in [("listen", listen), ("portmap", portmap)] {
                 guard let address, let other = places.claim(address, for: image) else { continue }

@@ -143,7 +143,8 @@ struct SettingsFile {
             else {
                 complain(
                     key,
-                    "the name of a \(what) is expected here" + (mayHaveDots ? "" : ", without dots"))
+                    "the name of a \(what) is expected here" + (mayHaveDots ? "" : ", without dots")
+                )
                 continue
             }
             body(&self, name, key, value)

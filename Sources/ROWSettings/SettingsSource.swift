@@ -105,7 +105,8 @@ public struct SettingsSource: Sendable {
                 let hint = Suggestion.text(for: name, among: Array(keys.keys))
                 problems.append(
                     SettingsError.Problem(
-                        place: "--set \(option)", message: "there is no setting '\(name)': \(hint)"))
+                        place: "--set \(option)", message: "there is no setting '\(name)': \(hint)")
+                )
                 continue
             }
             let texts = setting.isList ? text.split(separator: ",").map(String.init) : [text]

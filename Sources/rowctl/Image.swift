@@ -64,7 +64,7 @@ struct ImageSealVerb: ParsableCommand {
         let meter = ProgressMeter()
         let earlier: ImageSeal.Earlier =
             rehash ? .none : from.map { .at(FilePath($0)) } ?? .own
-        let report = try ImageSeal.run(tree.path, from: earlier, progress: { meter.show(ProgressState($0)) })
+        let report = try ImageSeal.run(tree.path, from: earlier) { meter.show(ProgressState($0)) }
         meter.end()
         if let note = report.note {
             FileHandle.standardError.write(Data("rowctl: \(note.printable)\n".utf8))
@@ -102,7 +102,8 @@ struct ImageVerifyVerb: ParsableCommand {
         var differences: [TreeDifference] = []
         var count = 0
         let manifest = try ImageVerification.run(
-            tree.path, temporary: FilePath(NSTemporaryDirectory()), progress: { meter.show(ProgressState($0)) }
+            tree.path, temporary: FilePath(NSTemporaryDirectory()),
+            progress: { meter.show(ProgressState($0)) }
         ) { difference in
             meter.end()
             count += 1

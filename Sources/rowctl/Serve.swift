@@ -20,7 +20,8 @@ struct Serve: AsyncParsableCommand {
             Handles and file numbers stay the same when it is started again, so those proxies go on.
 
             With --config it serves all images and sessions that a file names, and only --set, \
-            --state, --catalogue and what is about messages go with it. SIGHUP has it read the file again: what has changed \
+            --state, --catalogue, --log-format and --log-level go with it. SIGHUP has it read the \
+            file again: what has changed \
             is served anew, all else goes on. 'rowctl config' explains the file.
             """)
 
@@ -180,4 +181,3 @@ func announceReady(_ mountCommand: String) {
     print("ready: \(mountCommand)")
     flushStandardOutput()
 }
-

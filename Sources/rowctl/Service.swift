@@ -141,8 +141,8 @@ actor Service {
     private func end() async {
         isEnding = true
         for one in running.values { one.served.askToEnd() }
-        let (tried, others) = (running.values.filter(\.isTried), running.values.filter { !$0.isTried })
-        for one in tried { for await _ in one.end {} }
+        let others = running.values.filter { !$0.isTried }
+        for one in running.values where one.isTried { for await _ in one.end {} }
         _ = await wait(for: others.map(\.end), atMost: min(Self.patience, .seconds(5)))
     }
 

@@ -23,7 +23,8 @@ struct StatSession: ParsableCommand {
 
     @Flag(
         help: ArgumentHelp(
-            "Again and again, until SIGINT; on a terminal until 'q', with rates and the recent past."))
+            "Again and again, until SIGINT; on a terminal until 'q', with rates and the recent past."
+        ))
     var watch = false
 
     @Option(help: ArgumentHelp("Between two looks of --watch.", valueName: "seconds"))

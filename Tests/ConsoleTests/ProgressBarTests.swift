@@ -20,7 +20,9 @@ import Testing
 
     @Test func itFollowsTheWindow() {
         for columns in 0...200 {
-            for (total, rate) in [(1 << 20, 1024), (nil, 1024), (1 << 20, nil)] as [(UInt64?, Double?)] {
+            for (total, rate) in [(1 << 20, 1024), (nil, 1024), (1 << 20, nil)]
+                as [(UInt64?, Double?)]
+            {
                 let text = line(512 << 10, of: total, rate: rate, columns: columns)
                 #expect(text.count <= max(columns - 1, 0), "\(columns): \(text)")
             }

@@ -45,7 +45,8 @@ import Testing
         let shown = lines(looks)
         #expect(shown[0] == "alice  running, strict, for 1 h 2 min; q quits")
         #expect(shown.contains { $0.hasPrefix("calls                  100/s") }, "\(shown)")
-        #expect(shown.contains { $0.hasPrefix("from main") && $0.contains("97.7 KiB/s") }, "\(shown)")
+        #expect(
+            shown.contains { $0.hasPrefix("from main") && $0.contains("97.7 KiB/s") }, "\(shown)")
         #expect(shown.contains { $0.hasPrefix("cache hits              75 %") }, "\(shown)")
         #expect(shown.contains { $0.hasPrefix("calls") && $0.hasSuffix("▅█") }, "\(shown)")
         #expect(shown.contains { $0.hasPrefix("cache ") && $0.contains("[##########----------]") })
@@ -87,7 +88,8 @@ import Testing
     @Test func namesThatClientsChooseDoNothing() throws {
         let hostile = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{9b}1m\u{202e}"
         let looks = try [look(0, path: hostile)]
-        let lines = SessionScreen.lines(looks, TerminalSize(rows: 40, columns: 200), isUnicode: true)
+        let lines = SessionScreen.lines(
+            looks, TerminalSize(rows: 40, columns: 200), isUnicode: true)
         for line in lines {
             #expect(!line.text.unicodeScalars.contains { $0.isUnfitToShow })
             let rendered = line.rendered(hasColors: true).replacing(/\u{1b}\[\d*m/, with: "")
@@ -98,7 +100,8 @@ import Testing
 
     @Test func withoutUnicodeAndColorsItIsPlain() throws {
         let looks = try [look(0), look(1, calls: 5), look(2, calls: 50)]
-        let lines = SessionScreen.lines(looks, TerminalSize(rows: 24, columns: 80), isUnicode: false)
+        let lines = SessionScreen.lines(
+            looks, TerminalSize(rows: 24, columns: 80), isUnicode: false)
         for line in lines {
             #expect(line.rendered(hasColors: false).utf8.allSatisfy { (0x20..<0x7f).contains($0) })
         }

@@ -46,7 +46,7 @@ import Testing
         try await knock(people)
         let text = try await lines(people, with: "refused a connection")
         #expect(
-            text[0].contains(/^[0-9-]+T[0-9:.]+Z warning refused a connection from 127.0.0.1: /),
+            text[0].contains(#/^[0-9-]+T[0-9:.]+Z warning refused a connection from 127.0.0.1: /#),
             "\(text)")
         #expect(text[0].hasSuffix("image=\(folder.path("image"))"), "\(text)")
         try await people.terminate()
@@ -132,7 +132,7 @@ import Testing
                 folder.path("state"),
             ], by: ["prlimit", "--nofile=256:4000"])
         let limits = try String(contentsOfFile: "/proc/\(server.processID)/limits", encoding: .utf8)
-        #expect(limits.contains(/Max open files +4000 +4000 /), "\(limits)")
+        #expect(limits.contains(#/Max open files +4000 +4000 /#), "\(limits)")
         try await server.terminate()
     }
 }

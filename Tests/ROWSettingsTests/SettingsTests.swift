@@ -223,7 +223,8 @@ import Testing
         #expect(
             problems(
                 Self.twoImages(
-                    "listen: 127.0.0.1:2049", "{listen: 0.0.0.0:2049, allow: [192.0.2.1]}"
+                    "listen: 127.0.0.1:2049",
+                    "{listen: 0.0.0.0:2049, allow: [192.0.2.1]}"
                         .replacing("{", with: "").replacing("}", with: "")
                         .replacing(", allow", with: "\n    allow"))
             ) == ["f:8: 'images.b.listen': \(other) 0.0.0.0:2049 \(hint)"])
