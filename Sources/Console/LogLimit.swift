@@ -34,6 +34,8 @@ struct LogLimit {
     private static let secondsMaximum = 64.0
     private static let stretchesMaximum = 512
     private var stretches: [Key: Stretch] = [:]
+    /// When those that are over are looked for next.
+    private var cleaning = 0.0
 
     /// Whether there is something to tell when stretches end.
     var hasRemainders: Bool { stretches.values.contains { $0.remainder != nil } }
@@ -43,7 +45,8 @@ struct LogLimit {
         let subject = [line.metadata["image"], line.metadata["session"]].map { $0 ?? "" }
             .joined(separator: " ")
         var kind = Key.kind("\(line.level) \(subject) \(Self.kind(of: line.message))")
-        if stretches.count >= Self.stretchesMaximum {
+        if stretches.count >= Self.stretchesMaximum, now >= cleaning {
+            cleaning = now + 1
             stretches = stretches.filter { now < $0.value.end || $0.value.remainder != nil }
         }
         if stretches[kind] == nil, stretches.count >= Self.stretchesMaximum { kind = .otherKinds }

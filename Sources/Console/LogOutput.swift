@@ -22,15 +22,17 @@ package final class LogOutput: Sendable {
     private let state: Mutex<State>
     private let queue = DispatchQueue(label: "log")
 
-    private static let waitingMaximum = 1000
+    private let waitingMaximum: Int
 
+    /// - Parameter waitingMaximum: lines in memory.
     /// - Parameter variables: of the environment, which say whether it is the journal.
     package init(
         _ descriptor: Int32 = STDERR_FILENO, format: LogFormat = .text,
-        level: Logger.Level = .standard,
+        level: Logger.Level = .standard, waitingMaximum: Int = 1000,
         variables: [String: String] = ProcessInfo.processInfo.environment
     ) {
         self.descriptor = descriptor
+        self.waitingMaximum = waitingMaximum
         isJournal = Self.isJournal(descriptor, variables)
         state = Mutex(State(format: format, level: level))
     }
@@ -70,7 +72,7 @@ package final class LogOutput: Sendable {
     }
 
     private func append(_ line: LogLine, _ state: inout State) {
-        guard state.waiting.count < Self.waitingMaximum else {
+        guard state.waiting.count < waitingMaximum else {
             state.lost += 1
             return
         }
@@ -107,7 +109,7 @@ package final class LogOutput: Sendable {
     private func writeWaiting() {
         while true {
             let text = state.withLock { state -> String? in
-                if state.lost > 0, state.waiting.count < Self.waitingMaximum {
+                if state.lost > 0, state.waiting.count < waitingMaximum {
                     let line = LogLine(
                         level: .warning,
                         message: "\(state.lost) messages are missing here: they are read slowly")

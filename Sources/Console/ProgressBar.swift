@@ -26,7 +26,7 @@ package enum ProgressBar {
     ) -> String {
         let room = max(columns - 1, 0)
         var parts = [state.details]
-        let speed = rate.map { unit(UInt64(max($0, 0))) + "/s" }
+        let speed = rate.map { unit(UInt64(min(max($0, 0), 1e18))) + "/s" }
         guard let total = state.total, total > 0 else {
             return fitted(parts + [speed].compactMap(\.self), room)
         }

@@ -59,10 +59,10 @@ package enum SessionScreen {
             let values = perSecond(looks, count)
             return line(title, values.last.map { unit($0) + "/s" } ?? "-", values)
         }
-        let bytes = { (value: Double) in byteText(Int(value)) }
+        let bytes = { (value: Double) in byteText(whole(value)) }
         let shares = hitShares(looks)
         return [
-            rate("calls", { "\(Int($0.rounded()))" }, { $0.calls.client.values.reduce(0, +) }),
+            rate("calls", { "\(whole($0))" }, { $0.calls.client.values.reduce(0, +) }),
             rate("to clients", bytes, \.bytes.toClient),
             rate("from clients", bytes, \.bytes.fromClient),
             rate("from main", bytes, \.bytes.fromMain),
@@ -174,6 +174,8 @@ package enum SessionScreen {
             hit + missed > 0 ? hit / (hit + missed) : nil
         }
     }
+
+    private static func whole(_ value: Double) -> Int { Int(min(value.rounded(), 1e18)) }
 
     private static func padded(_ text: String, _ columns: Int) -> String {
         text + String(repeating: " ", count: max(columns - text.columns, 0))

@@ -40,9 +40,9 @@ package final class TerminalScreen {
     package func leave() {
         guard isEntered else { return }
         isEntered = false
-        write("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l")
         if var modes { tcsetattr(input, TCSANOW, &modes) }
         modes = nil
+        write("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l")
     }
 
     /// Puts lines over what is there, all at once, so that nothing flickers.

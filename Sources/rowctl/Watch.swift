@@ -106,7 +106,9 @@ enum Watch {
     /// So that whoever started this sees that a signal ended it.
     private static func die(of number: Int32) -> Never {
         signal(number, SIG_DFL)
-        raise(number)
+        // This thread blocks signals, as all of Dispatch's do; another takes it.
+        kill(getpid(), number)
+        sleep(1)
         exit(128 + number)
     }
 }

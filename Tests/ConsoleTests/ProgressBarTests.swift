@@ -15,7 +15,7 @@ import Testing
     @Test func itHasShareRateAndTimeLeft() {
         #expect(
             line(512 << 10, of: 1 << 20, columns: 60)
-                == "3 files  [#########---------]  50 %  1.00 KiB/s  8 min 32 s left")
+                == "3 files  [######-------]  50 %  1.00 KiB/s  8 min 32 s left")
     }
 
     @Test func itFollowsTheWindow() {

@@ -8,6 +8,6 @@
 char *realpath(const char *restrict path, char *restrict resolved) {
     while (strstr(path, "/hangs")) pause();
     char *(*next)(const char *, char *) =
-        (char *(*)(const char *, char *))dlvsym(RTLD_NEXT, "realpath", "GLIBC_2.3");
+        (char *(*)(const char *, char *))dlsym(RTLD_NEXT, "realpath");
     return next(path, resolved);
 }

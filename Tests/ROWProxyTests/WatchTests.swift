@@ -90,7 +90,7 @@ import Testing
             return lines.count == 5 ? lines : nil
         }
         for line in small {
-            let text = line.replacing(/\u{1b}\[[KJ]/, with: "")
+            let text = line.replacing(/\r|\u{1b}\[[KJ]/, with: "")
             #expect(text.count <= 20 && !text.contains("\u{1b}"), "\(text)")
         }
         terminal.resize(rows: 50, columns: 120)
@@ -109,6 +109,7 @@ import Testing
         terminal.signal(SIGTSTP)
         try await wait(terminal, for: Self.leaves)
         #expect(terminal.isCooked)
+        try await poll(for: "stop", within: .seconds(60)) { terminal.isStopped ? () : nil }
         terminal.signal(SIGCONT)
         try await poll(for: "second screen", within: .seconds(60)) {
             terminal.output.ranges(of: Self.enters).count == 2 ? () : nil

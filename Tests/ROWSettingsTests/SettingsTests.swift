@@ -220,14 +220,10 @@ import Testing
         #expect(
             problems(Self.twoImages("listen: 127.0.0.1:2049", "listen: 2049"))
                 == ["f:8: 'images.b.listen': \(other) 2049 \(hint)"])
+        let open = "listen: 0.0.0.0:2049\n    allow: [192.0.2.1]"
         #expect(
-            problems(
-                Self.twoImages(
-                    "listen: 127.0.0.1:2049",
-                    "{listen: 0.0.0.0:2049, allow: [192.0.2.1]}"
-                        .replacing("{", with: "").replacing("}", with: "")
-                        .replacing(", allow", with: "\n    allow"))
-            ) == ["f:8: 'images.b.listen': \(other) 0.0.0.0:2049 \(hint)"])
+            problems(Self.twoImages("listen: 127.0.0.1:2049", open))
+                == ["f:8: 'images.b.listen': \(other) 0.0.0.0:2049 \(hint)"])
         #expect(
             problems(Self.twoImages("listen: 127.0.0.1:111", "portmap: 127.0.0.1:111"))
                 == ["f:8: 'images.b.portmap': \(other) 127.0.0.1:111 \(hint)"])

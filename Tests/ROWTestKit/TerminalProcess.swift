@@ -118,6 +118,12 @@ public final class TerminalProcess: Sendable {
         return modes.c_lflag & tcflag_t(ICANON) != 0 && modes.c_lflag & tcflag_t(ECHO) != 0
     }
 
+    /// Whether a signal has stopped it, as ^Z does.
+    public var isStopped: Bool {
+        let text = try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)
+        return text?.split(separator: ")").last?.hasPrefix(" T") == true
+    }
+
     /// Waits for its end.
     /// - Throws: ``TimedOut``.
     public func exit(within limit: Duration = .seconds(30)) async throws -> ExitStatus {
