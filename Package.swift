@@ -47,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -111,9 +112,14 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .target(
+            name: "Console",
+            dependencies: ["ROWProxy", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(
             name: "ROWSettings",
             dependencies: [
-                "ROWProxy", "NFSClient", system, .product(name: "NIOCore", package: "swift-nio"),
+                "Console", "ROWProxy", .product(name: "Logging", package: "swift-log"), "NFSClient",
+                system, .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Yams", package: "Yams"),
             ], swiftSettings: settings),
@@ -127,8 +133,8 @@ let package = Package(
             name: "rowctl",
             dependencies: [
                 "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "Netboot",
-                "Catalogue", "NFSClient", "CLinux", "Doctor",
-                system,
+                "Catalogue", "NFSClient", "CLinux", "Doctor", "Console",
+                system, .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -178,8 +184,16 @@ let package = Package(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
         .testTarget(
-            name: "ROWSettingsTests", dependencies: ["ROWSettings", system],
-            swiftSettings: settings),
+            name: "ConsoleTests",
+            dependencies: [
+                "Console", "ROWProxy", "ROWTestKit", "rowctl",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: settings),
+        .testTarget(
+            name: "ROWSettingsTests",
+            dependencies: [
+                "Console", "ROWSettings", system, .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: settings),
         .testTarget(
             name: "DoctorTests",
             dependencies: ["Doctor", "NFSClient", "ROWProxy", "ROWTestKit", "rowctl", system] + nio,

@@ -133,6 +133,8 @@ extension Proxy {
         var connectionsOfOneMaximum = RPCServer.connectionsOfOneStandard
         /// What clients may leave with the port, in bytes: all connections together.
         var connectionBytesMaximum = ConnectionMemory.standardBytes
+        /// Told of what operators should know, on the event loop of the image; must not block.
+        public var onEvent: @Sendable (Event) -> Void = { _ in }
         public var congestionControl: String? = "cubic"
         /// Bytes of UNSTABLE WRITEs that may be ahead of the disk before replies wait for it.
         public var unstableBytesMaximum = DirtyBudget.holdBytesDefault

@@ -103,8 +103,9 @@ extension Proxy {
 
         /// The first setting that another wants, or must be told of, and that these do not have.
         func conflict(with wanted: SharedSettings) -> String? {
-            let wantsAddress = wanted.port != 0 || wanted.host != Configuration.hostDefault
-            if wantsAddress, (wanted.host, wanted.port) != (host, port) {
+            // Port 0 is any; and the standard host with it, anywhere.
+            let wantsHost = wanted.port != 0 || wanted.host != Configuration.hostDefault
+            if wantsHost && wanted.host != host || wanted.port != 0 && wanted.port != port {
                 return "--listen \(wanted.host):\(wanted.port)"
             }
             if !wanted.allow.isEmpty, wanted.allow != allow {

@@ -50,7 +50,7 @@ extension ImageLoop {
             directory: CacheDirectory(image: directory),
             limit: limit ?? Proxy.Configuration.cacheSizeDefault.bytes,
             hasRoomForAll: configuration.isPassing && limit == nil, image: settings.image,
-            loop: settings.loop, pool: pool, onEvent: settings.onEvent)
+            loop: settings.loop, pool: pool, onEvent: { settings.onEvent($0) })
         cache.index.pinned = try settings.image.pinned()
         let reads = CachedReads(cache: cache, remote: remote, counters: settings.counters)
         remote.cachedBytes = { cache.readIfKept($0, $1, then: $2) }

@@ -21,7 +21,7 @@ final class ImageLoop {
     let configuration: Proxy.Configuration
     let pool: NIOThreadPool
     private(set) var machines: MachineSessions?
-    let events = EventLog()
+    let events: EventLog
     private let replies = ReplyCache()
     private let started = Date()
     private var timer: RepeatedTask?
@@ -42,6 +42,7 @@ final class ImageLoop {
         self.configuration = configuration
         self.loop = loop
         self.pool = pool
+        events = EventLog(session: nil, onEvent: configuration.onEvent)
         let executor: LoopExecutor = { work in loop.execute(work) }
         let isDurable = configuration.imageDurability == .strict
         let events = events
@@ -63,7 +64,7 @@ final class ImageLoop {
                 settings: ReplicaSettings(
                     options: options, timeout: configuration.mainTimeout,
                     timing: configuration.replicaTiming, image: image, counters: counters,
-                    loop: loop, onEvent: { events.add($0) }))
+                    loop: loop, events: events))
             kind = .remote(remote, reads: try Self.openCache(of: remote, configuration, pool))
         }
         image.onEvent = { events.add($0) }
@@ -205,7 +206,8 @@ final class ImageLoop {
             let profile = try options.profile.map { try Profile(file: $0) }
             let state = try open(options, shadow)
             let directory = configuration.state.session(options.name)
-            session = ServedSession(state, options, shadow, sampler.open(directory))
+            session = ServedSession(
+                state, options, shadow, sampler.open(directory), onEvent: configuration.onEvent)
             try record(session)
             if let profile { fetchAhead(profile, of: session) }
         } catch {
@@ -260,7 +262,7 @@ final class ImageLoop {
             events.add("the profile is of no use: nothing of this image is kept here")
             return
         }
-        let replay = ProfileReplay(profile, image: image) { events.add($0) }
+        let replay = ProfileReplay(profile, image: image) { events.add($0, .notice) }
         prefetcher.start(replay.run())
     }
 
@@ -316,7 +318,7 @@ final class ImageLoop {
     ) {
         let told: (String) -> (StateError?) -> Void = { what in
             { error in
-                if error == nil { session.events.add(what) }
+                if error == nil { session.events.add(what, .notice) }
                 then(error)
             }
         }
@@ -460,20 +462,4 @@ final class ImageLoop {
             closeRemote()
         }
     }
-}
-
-/// The last events, for operators.
-final class EventLog {
-    private var events: [SessionStatus.Event] = []
-    private static let countMaximum = 100
-
-    /// Adds an event. One that only repeats the last moves it to now.
-    func add(_ message: String) {
-        if events.last?.message == message { events.removeLast() }
-        if events.count >= Self.countMaximum { events.removeFirst(Self.countMaximum / 2) }
-        events.append(
-            SessionStatus.Event(time: Date().timeIntervalSince1970, message: message))
-    }
-
-    var all: [SessionStatus.Event] { events }
 }

@@ -25,7 +25,7 @@ final class ImageManifest {
     let reads: CachedReads
     let loop: any EventLoop
     let pool: NIOThreadPool
-    let onEvent: (String) -> Void
+    private let events: EventLog
     private let directory: FilePath
     /// The root that a manifest must have; nil: that of the first that is found.
     private let expectedRoot: ContentHash?
@@ -61,7 +61,7 @@ final class ImageManifest {
     ) {
         image = remote.settings.image
         loop = remote.settings.loop
-        onEvent = remote.settings.onEvent
+        events = remote.settings.events
         timeout = remote.settings.timeout
         cache = reads.cache
         self.remote = remote
@@ -80,7 +80,7 @@ final class ImageManifest {
 
     func start() {
         if let known = image.manifest, let expectedRoot, expectedRoot != known.root {
-            onEvent(
+            events.add(
                 "the image was served with the manifest \(known.root) before, and is to have "
                     + "\(expectedRoot) now: it is not served")
             return enter(.unusable)
@@ -117,7 +117,7 @@ final class ImageManifest {
         // What is fetched from now on waits, to be compared.
         isHolding = true
         func failed(_ why: String) {
-            onEvent("the image's manifest cannot be used: \(why)")
+            events.add("the image's manifest cannot be used: \(why)")
             enter(.unusable)
         }
         let path = sumsPath
@@ -138,7 +138,7 @@ final class ImageManifest {
                 self.image.commit { status in
                     guard !self.isClosed else { return }
                     if let status { return failed("\(status)") }
-                    self.onEvent("the image has a manifest: \(found.sums.rootHash)")
+                    self.events.add("the image has a manifest: \(found.sums.rootHash)", .notice)
                     self.open(found.sums)
                 }
             }
@@ -149,7 +149,7 @@ final class ImageManifest {
         guard let known = image.manifest, let layout = cache.layout(of: known.database),
             layout.size == UInt64(sums.size)
         else {
-            onEvent("the image's manifest is not as long as its sums say")
+            events.add("the image's manifest is not as long as its sums say")
             return enter(.unusable)
         }
         self.sums = sums
@@ -300,7 +300,7 @@ final class ImageManifest {
 
     private func abandon(_ why: String) {
         guard isOpen else { return }
-        onEvent("the image's manifest is damaged, and not used any more: \(why)")
+        events.add("the image's manifest is damaged, and not used any more: \(why)")
         if case .open(_, let pieces) = state { pieces.close() }
         retry?.cancel()
         if let pathOfPieces { PiecewiseFiles.remove(pathOfPieces) }

@@ -45,6 +45,8 @@ public struct ImageReport: Codable, Sendable {
     /// Files that are done, and bytes of them.
     public var files = 0
     public var bytes: UInt64 = 0
+    /// What ``bytes`` will be at the end; nil where that is not known.
+    public var bytesTotal: UInt64?
     /// Bytes that came from main.
     public var fetched: UInt64 = 0
     /// Files, or pieces of them, that main did not give.

@@ -183,6 +183,7 @@ final class ImageTaskRun {
             }
             return .goOn
         }
+        sum.bytesTotal = total(of: ids)
         let run = Prefetcher.Run(
             rate: rate, next: next,
             failed: { fetch, status in
@@ -200,6 +201,18 @@ final class ImageTaskRun {
             })
         prefetch = run
         prefetcher.start(run)
+    }
+
+    /// Of files; nil when there are directories, which are gone through as they are fetched.
+    private func total(of ids: [NodeID]) -> UInt64? {
+        var total: UInt64 = 0
+        for id in ids {
+            guard let attributes = image.attributes(of: id), attributes.type == .regular else {
+                return nil
+            }
+            total += attributes.size
+        }
+        return total
     }
 
     private func add(_ progress: Prefetcher.Progress) {
@@ -262,6 +275,7 @@ final class ImageTaskRun {
 
     private func verify(_ ids: ArraySlice<NodeID>) {
         let before = cache.status.damaged
+        sum.bytesTotal = ids.reduce(0) { $0 + cache.index.allocated(of: $1) }
         verifyNext(ids) {
             self.sum.damaged = self.cache.status.damaged - before
             self.finish()

@@ -21,9 +21,9 @@ extension Proxy {
     }
 
     /// Something that operators should know, for the events of its sessions.
-    public func report(_ event: String) {
+    public func report(_ event: String, _ level: Event.Level = .warning) {
         let imageLoop = imageLoop
-        imageLoop.eventLoop.execute { imageLoop.value?.events.add(event) }
+        imageLoop.eventLoop.execute { imageLoop.value?.events.add(event, level) }
     }
 
     /// The session from which a machine gets its kernel: its own, or this proxy's where it has none or

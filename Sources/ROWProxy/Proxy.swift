@@ -31,6 +31,7 @@ public final class Proxy: Sendable {
     private let control: (any Channel)?
     private let portmap: PortmapResponder?
     private let registration: RPCBind?
+    private let turns = LoopTurns()
 
     /// Reaches main, opens image and session, and listens.
     /// - Throws: ``ConfigurationError``, `StateError` or ``NFSClientError``, each saying what to do.
@@ -245,8 +246,9 @@ public final class Proxy: Sendable {
         }.get()
     }
 
-    /// Returns once the event loop has had a turn: at once, unless something holds it up.
-    public func answers() async throws { try await imageLoop.eventLoop.submit {}.get() }
+    /// Returns once the event loop has had a turn: at once, unless something holds it up; or once the proxy is
+    /// being stopped, after which there may be no loop any more.
+    public func answers() async { await turns.next(of: imageLoop.eventLoop) }
 
     /// Puts another in the place of ``RemoteImage/cachedBytes``, for tests.
     func setCachedBytes(
@@ -261,6 +263,7 @@ public final class Proxy: Sendable {
 
     /// Stops listening, makes everything durable, and ends every connection.
     public func stop() async throws {
+        turns.end()
         await registration?.unregister()
         await portmap?.stop()
         try? await listener.close()

@@ -112,7 +112,7 @@ final class RemoteImage {
         servers.add()
         replica.begin(nil)
         if wasAlone { probeLater() }
-        settings.onEvent("the image has one more server: \(name)")
+        settings.onEvent("the image has one more server: \(name)", .notice)
         return true
     }
 

@@ -94,7 +94,9 @@ final class Replica {
     var connection: RPCConnection? { client?.loopConfinedConnection }
     var rootHandle: NFS3.FileHandle? { client?.rootHandle }
 
-    func onEvent(_ message: String) { settings.onEvent("\(title)\(message)") }
+    func onEvent(_ message: String, _ level: Proxy.Event.Level = .warning) {
+        settings.onEvent("\(title)\(message)", level)
+    }
 
     // MARK: Connecting
 
@@ -137,7 +139,7 @@ final class Replica {
             return
         }
         if let known, known.root != opened.client.rootHandle {
-            onEvent(" was mounted again: it had forgotten the root's handle")
+            onEvent(" was mounted again: it had forgotten the root's handle", .notice)
         }
         client = opened.client
         known = Known(port: connection.port, root: opened.client.rootHandle)
@@ -255,7 +257,7 @@ final class Replica {
         readySince = .now()
         toldError = nil
         if lastError != nil {
-            onEvent(difference == nil ? " is back" : " is as the image is again")
+            onEvent(difference == nil ? " is back" : " is as the image is again", .notice)
         }
         difference = nil
         enter(.ready)

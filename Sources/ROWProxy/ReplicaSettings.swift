@@ -29,7 +29,11 @@ struct ReplicaSettings {
     let image: ImageStore
     let counters: Counters
     let loop: any EventLoop
-    let onEvent: (String) -> Void
+    let events: EventLog
+
+    func onEvent(_ message: String, _ level: Proxy.Event.Level = .warning) {
+        events.add(message, level)
+    }
 
     var credential: RPC.Credential { options.credential }
 

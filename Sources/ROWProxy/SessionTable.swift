@@ -16,14 +16,15 @@ final class ServedSession {
     var recorder: ProfileRecorder?
     /// What its clients asked for and moved.
     let counters = Counters()
-    let events = EventLog()
+    let events: EventLog
     let history: SessionHistory
     let started = Date()
 
     init(
         _ state: SessionState, _ options: Proxy.SessionOptions, _ shadow: RemoteShadow?,
-        _ history: SessionHistory
+        _ history: SessionHistory, onEvent: @escaping @Sendable (Proxy.Event) -> Void
     ) {
+        events = EventLog(session: options.name, onEvent: onEvent)
         self.state = state
         self.options = options
         self.shadow = shadow

@@ -39,6 +39,12 @@ public struct Setting: Sendable {
             "catalogue", .process, standard: "catalogue.sqlite of the state directory",
             "what names appliances: a file, or dht:HOST:PORT[,HOST:PORT...]"),
         Setting(
+            "log-format", .process, standard: "text",
+            "how messages are written: for people (text), or as a JSON object in each line (json)"),
+        Setting(
+            "log-level", .process, standard: "notice",
+            "the least message that is written: debug, info, notice, warning or error"),
+        Setting(
             "source", .image, isList: true, standard: "none: it must be given",
             "servers that have the image, nfs://HOST/EXPORT, or a directory, or an appliance"),
         Setting(

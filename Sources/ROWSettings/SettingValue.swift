@@ -1,3 +1,5 @@
+import Console
+import Logging
 import NFSClient
 import ROWProxy
 
@@ -45,6 +47,21 @@ extension NFSURL: SettingValue {
     }
 
     static var expected: String { "nfs://HOST[:PORT]/EXPORT[?mountport=N]" }
+}
+
+extension LogFormat: SettingValue {
+    init?(text: String) { self.init(rawValue: text) }
+
+    static var expected: String { allCases.map(\.rawValue).joined(separator: " or ") }
+}
+
+extension Logger.Level: SettingValue {
+    init?(text: String) {
+        guard Self.offered.contains(text) else { return nil }
+        self.init(rawValue: text)
+    }
+
+    static var expected: String { offered.joined(separator: ", ") }
 }
 
 extension Proxy.Durability: SettingValue {

@@ -1,3 +1,5 @@
+package import Console
+package import Logging
 import NFSClient
 import NIOCore
 public import ROWProxy
@@ -9,6 +11,9 @@ public struct Settings: Sendable {
     public let state: FilePath?
     /// As `rowctl serve --catalogue` takes it.
     public let catalogue: String?
+    /// Nil where nobody says anything.
+    package let logFormat: LogFormat?
+    package let logLevel: Logger.Level?
     /// In the order of the file; those of an image one after another.
     public let sessions: [Session]
 
@@ -33,11 +38,15 @@ public struct Settings: Sendable {
         var reader = ValueReader(source)
         let state: AbsolutePath? = reader.value("state")
         let catalogue = reader.text("catalogue")
+        logFormat = reader.value("log-format")
+        logLevel = reader.value("log-level")
+        var places = PlacesTaken()
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
             reader.path = [SettingKey.images, image]
             let common = Values(image: &reader)
+            common.claim(&places, image, &reader)
             let first = sessions.count
             if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
             for name in names {
@@ -121,6 +130,21 @@ extension Settings {
                 } catch {
                     reader.refuse("source", text, "a server's export: \(error)")
                 }
+            }
+        }
+
+        /// Finds what only one image can have.
+        func claim(_ places: inout PlacesTaken, _ image: String, _ reader: inout ValueReader) {
+            if !source.isEmpty, let other = places.claim(source: source, for: image) {
+                reader.complain(
+                    "source",
+                    "the image '\(other)' has this source too: put the sessions of both under one image"
+                )
+            }
+            for (name, address) in [("listen", listen), ("portmap", portmap)] {
+                guard let address, let other = places.claim(address, for: image) else { continue }
+                reader.complain(
+                    name, "the image '\(other)' listens on \(address) too: choose another port")
             }
         }
 

@@ -81,7 +81,7 @@ struct SettingsFile {
         // A file with nothing but comments.
         if root.null != nil { return }
         read(root, [], Setting.all(of: .process), section: SettingKey.images) { file, node in
-            file.readNamed(node, "image") { file, name, key, node in
+            file.readNamed(node, "image", mayHaveDots: false) { file, name, key, node in
                 file.images.append((name, key.mark?.line ?? 1, []))
                 file.readImage(node, name)
             }
@@ -91,7 +91,7 @@ struct SettingsFile {
     private mutating func readImage(_ node: Node, _ image: String) {
         let path = [SettingKey.images, image]
         read(node, path, Setting.all(of: .image), section: SettingKey.sessions) { file, node in
-            file.readNamed(node, "session") { file, name, key, node in
+            file.readNamed(node, "session", mayHaveDots: true) { file, name, key, node in
                 file.images[file.images.count - 1].sessions.append((name, key.mark?.line ?? 1))
                 // A session with nothing of its own.
                 if node.null != nil { return }
@@ -131,15 +131,20 @@ struct SettingsFile {
     }
 
     private mutating func readNamed(
-        _ node: Node, _ what: String,
+        _ node: Node, _ what: String, mayHaveDots: Bool,
         _ body: (inout SettingsFile, String, _ key: Node, Node) -> Void
     ) {
         guard let mapping = node.mapping else {
             return complain(node, "names are expected here, each with its \(what)'s settings")
         }
         for (key, value) in mapping {
-            guard let name = key.scalar?.string, !name.isEmpty, !name.contains(".") else {
-                complain(key, "the name of a \(what) is expected here, without dots")
+            guard let name = key.scalar?.string, !name.isEmpty,
+                mayHaveDots || !name.contains(".")
+            else {
+                complain(
+                    key,
+                    "the name of a \(what) is expected here" + (mayHaveDots ? "" : ", without dots")
+                )
                 continue
             }
             body(&self, name, key, value)

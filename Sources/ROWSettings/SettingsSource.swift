@@ -46,11 +46,12 @@ public struct SettingsSource: Sendable {
         images = file.images.map { ($0.name, $0.sessions.map(\.name)) }
         keys = Self.keys(of: images)
         let settings = Dictionary(keys.map { ($0.key, $0.setting) }) { first, _ in first }
+        let names = Dictionary(keys.map { ("\($0.key)", $0.key) }) { first, _ in first }
         var problems = file.problems
         let environment = EnvironmentVariablesProvider(environmentVariables: variables)
             .prefixKeys(with: ConfigKey([Self.variablePrefix]))
         problems += Self.unknown(variables, keys.map(\.key), environment)
-        let given = Self.parse(options, settings, &problems)
+        let given = Self.parse(options, names, settings, &problems)
         self.problems = problems
         origin = Origin()
         let written = file.values.map { key, value in
@@ -86,7 +87,7 @@ public struct SettingsSource: Sendable {
     }
 
     private static func parse(
-        _ options: [String], _ settings: [SettingKey: Setting],
+        _ options: [String], _ keys: [String: SettingKey], _ settings: [SettingKey: Setting],
         _ problems: inout [SettingsError.Problem]
     ) -> [AbsoluteConfigKey: ConfigValue] {
         var values: [AbsoluteConfigKey: ConfigValue] = [:]
@@ -97,14 +98,15 @@ public struct SettingsSource: Sendable {
                         place: "--set \(option)", message: "KEY=VALUE is expected"))
                 continue
             }
-            let key = SettingKey(option[..<sign].split(separator: ".").map(String.init))
+            let name = String(option[..<sign])
             let text = String(option[option.index(after: sign)...])
-            guard let setting = settings[key] else {
-                let hint = Suggestion.text(
-                    for: "\(key)", among: settings.keys.map(\.description))
+            // By its text: names of sessions may have dots.
+            guard let key = keys[name], let setting = settings[key] else {
+                let hint = Suggestion.text(for: name, among: Array(keys.keys))
                 problems.append(
                     SettingsError.Problem(
-                        place: "--set \(option)", message: "there is no setting '\(key)': \(hint)"))
+                        place: "--set \(option)", message: "there is no setting '\(name)': \(hint)")
+                )
                 continue
             }
             let texts = setting.isList ? text.split(separator: ",").map(String.init) : [text]
@@ -121,13 +123,20 @@ public struct SettingsSource: Sendable {
             try? environment.value(forKey: AbsoluteConfigKey(key.components), type: .string)
                 .encodedKey
         }
-        let known = Set(names)
-        return variables.keys.sorted().filter {
-            $0.hasPrefix(imageVariables) && !known.contains($0)
-        }.map {
-            SettingsError.Problem(
-                place: $0,
-                message: "no such variable is looked at: " + Suggestion.text(for: $0, among: names))
+        let counts = Dictionary(names.map { ($0, 1) }, uniquingKeysWith: +)
+        return variables.keys.sorted().filter { $0.hasPrefix(imageVariables) }.compactMap { name in
+            let message: String
+            switch counts[name] {
+            case 1: return nil
+            case nil:
+                message =
+                    "no such variable is looked at: " + Suggestion.text(for: name, among: names)
+            default:
+                message =
+                    "it would set more than one thing, whose names differ in dots and dashes alone: "
+                    + "use --set"
+            }
+            return SettingsError.Problem(place: name, message: message)
         }
     }
 

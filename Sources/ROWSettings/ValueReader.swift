@@ -47,6 +47,14 @@ struct ValueReader {
                 message: "'\(SettingKey(path + [name]))' is '\(text)', and must be \(expected)"))
     }
 
+    /// About what was said of a setting.
+    mutating func complain(_ name: String, _ message: String) {
+        problems.append(
+            SettingsError.Problem(
+                place: self[name]?.place ?? "",
+                message: "'\(SettingKey(path + [name]))': \(message)"))
+    }
+
     /// About the section.
     mutating func complain(_ message: String) {
         problems.append(

@@ -70,7 +70,9 @@ enum ApplianceImage {
         _ argument: String, session: String?, catalogue options: CatalogueOptions,
         state: StateOption
     ) async throws -> Chosen {
-        guard isOne(argument) else { return Chosen(image: try .parse(argument)) }
+        guard isOne(argument) else {
+            return Chosen(image: try await onOwnThread { try .parse(argument) })
+        }
         var reference = try ApplianceReference(parsing: argument)
         let state = try state.absolute
         if reference.version == nil, let session,
@@ -130,12 +132,12 @@ enum ApplianceImage {
             private let complaint = Mutex("")
 
             /// Tells whoever looks at the session, once.
-            func tell(_ text: String) {
+            func tell(_ text: String, _ level: Proxy.Event.Level = .warning) {
                 let isNew = complaint.withLock { last in
                     defer { last = text }
                     return last != text
                 }
-                if isNew { proxy.withLock(\.self)?.report(text) }
+                if isNew { proxy.withLock(\.self)?.report(text, level) }
             }
         }
 
@@ -150,7 +152,7 @@ enum ApplianceImage {
             proxy = place
             lease = try LeaseKeeper.start(catalogue, appliance, version, period: period) { event in
                 switch event {
-                case .renewed: place.tell("version \(version) of \(appliance) is leased")
+                case .renewed: place.tell("version \(version) of \(appliance) is leased", .notice)
                 case .failed(let error):
                     place.tell("version \(version) of \(appliance) is not leased: \(error)")
                 case .released: break

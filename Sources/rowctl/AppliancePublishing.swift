@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalogue
+import Console
 import Foundation
 import ROWCore
 import ROWProxy

@@ -96,13 +96,12 @@ struct BackgroundServer: Codable {
             size = SmallFile.read(path)?.count ?? 0
         }
 
-        /// Its last line, if there is a new one.
+        /// What it ended with, if it failed; what is an event's is for who reads the log.
         var news: String? {
             let all = SmallFile.read(path) ?? Data()
             let new = String(decoding: all.dropFirst(size), as: UTF8.self)
-            guard let line = new.split(separator: "\n").last else { return nil }
-            return line.hasPrefix("rowctl: ")
-                ? String(line.dropFirst("rowctl: ".count)) : String(line)
+            let line = new.split(separator: "\n").last { $0.hasPrefix("rowctl: ") }
+            return line.map { String($0.dropFirst("rowctl: ".count)) }
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Glibc
 import ROWProxy
@@ -27,9 +28,10 @@ struct ImageOptions: ParsableArguments {
     @OptionGroup var state: StateOption
 
     /// Has something done to the image.
+    /// - Parameter isShown: how far it is, on a terminal.
     /// - Returns: what it came to.
     func carryOut(
-        _ task: ImageTask, cacheSize: ByteSize? = nil,
+        _ task: ImageTask, cacheSize: ByteSize? = nil, isShown: Bool = false,
         report: @escaping @Sendable (ImageReport) -> Void = { _ in }
     ) async throws -> ImageReport {
         var configuration = Proxy.Configuration(
@@ -38,7 +40,10 @@ struct ImageOptions: ParsableArguments {
             session: "none", state: state.directory)
         if let cacheSize { configuration.cacheSize = cacheSize }
         let last = Mutex<ImageReport?>(nil)
+        let meter = ProgressMeter()
+        defer { meter.end() }
         try await Proxy.carryOut(task, configuration) { new in
+            if isShown { meter.show(ProgressState(new)) }
             if new.listed == nil { last.withLock { $0 = new } }
             report(new)
         }
@@ -51,13 +56,13 @@ private func imagePaths(_ paths: [String]) -> [String] {
     paths.map { $0.split(separator: "/").joined(separator: "/") }
 }
 
-/// Shows on a terminal how far a task has come.
-private func showProgress(_ report: ImageReport) {
-    guard isatty(STDERR_FILENO) == 1 else { return }
-    let text =
-        "\r\(report.files) files, \(byteText(Int(report.bytes))), "
-        + "\(byteText(Int(report.fetched))) fetched "
-    FileHandle.standardError.write(Data(text.utf8))
+extension ProgressState {
+    fileprivate init(_ report: ImageReport) {
+        let fetched = report.fetched > 0 ? ", \(byteText(Int(report.fetched))) fetched" : ""
+        self.init(
+            done: report.bytes, total: report.bytesTotal,
+            details: "\(report.files) files, \(byteText(Int(report.bytes)))\(fetched)")
+    }
 }
 
 struct CacheList: AsyncParsableCommand {
@@ -129,7 +134,7 @@ struct CacheVerify: AsyncParsableCommand {
     @OptionGroup var options: ImageOptions
 
     func run() async throws {
-        let sum = try await options.carryOut(.verify, report: showProgress)
+        let sum = try await options.carryOut(.verify, isShown: true)
         print("\(sum.files) files, \(byteText(Int(sum.bytes))) checked, \(sum.damaged) damaged")
         if sum.damaged > 0 { throw ExitCode.failure }
     }
@@ -217,7 +222,7 @@ struct Prefetch: AsyncParsableCommand {
 private func fetch(
     _ task: ImageTask, _ options: ImageOptions, _ cacheSize: ByteSize?
 ) async throws {
-    let sum = try await options.carryOut(task, cacheSize: cacheSize, report: showProgress)
+    let sum = try await options.carryOut(task, cacheSize: cacheSize, isShown: true)
     let text =
         "\(sum.files) files, \(byteText(Int(sum.bytes))) here, "
         + "\(byteText(Int(sum.fetched))) fetched"

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Glibc
 import NFSClient
@@ -89,24 +90,29 @@ struct Commit: AsyncParsableCommand {
         let client = try await NFSClient.connect(url, options: options)
         let complaints = Complaints(session: journal.clone, state: state.directory)
         let copy = TreeCopy(client, to: target) { complaints.waits() }
+        let meter = ProgressMeter()
         let reporter = Task {
-            guard isatty(STDERR_FILENO) == 1 else { return }
             while !Task.isCancelled {
-                try await Task.sleep(for: .seconds(1))
+                try await Task.sleep(for: .milliseconds(250))
                 let progress = copy.progress
-                let text =
-                    "\r\(progress.objects) objects, \(byteText(Int(progress.bytes))) copied "
-                FileHandle.standardError.write(Data(text.utf8))
+                meter.show(
+                    ProgressState(
+                        done: progress.bytes,
+                        details: "\(progress.objects) objects, "
+                            + "\(byteText(Int(progress.bytes))) copied"))
             }
         }
-        defer { reporter.cancel() }
+        let result: Result<Void, any Error>
         do {
-            try await copy.run { try journal.remove(from: target) }
+            result = .success(try await copy.run { try journal.remove(from: target) })
         } catch {
-            await client.close()
-            throw error
+            result = .failure(error)
         }
+        reporter.cancel()
+        _ = await reporter.result
+        meter.end()
         await client.close()
+        try result.get()
         return copy
     }
 }

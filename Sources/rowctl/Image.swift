@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Glibc
 import ROWCore
@@ -60,11 +61,11 @@ struct ImageSealVerb: ParsableCommand {
     }
 
     func run() throws {
-        let progress = ProgressLine()
+        let meter = ProgressMeter()
         let earlier: ImageSeal.Earlier =
             rehash ? .none : from.map { .at(FilePath($0)) } ?? .own
-        let report = try ImageSeal.run(tree.path, from: earlier, progress: progress.show)
-        progress.end()
+        let report = try ImageSeal.run(tree.path, from: earlier) { meter.show(ProgressState($0)) }
+        meter.end()
         if let note = report.note {
             FileHandle.standardError.write(Data("rowctl: \(note.printable)\n".utf8))
         }
@@ -96,14 +97,15 @@ struct ImageVerifyVerb: ParsableCommand {
     }
 
     func run() throws {
-        let progress = ProgressLine()
+        let meter = ProgressMeter()
         let isJSON = tree.json
         var differences: [TreeDifference] = []
         var count = 0
         let manifest = try ImageVerification.run(
-            tree.path, temporary: FilePath(NSTemporaryDirectory()), progress: progress.show
+            tree.path, temporary: FilePath(NSTemporaryDirectory()),
+            progress: { meter.show(ProgressState($0)) }
         ) { difference in
-            progress.end()
+            meter.end()
             count += 1
             if isJSON {
                 differences.append(difference)
@@ -111,7 +113,7 @@ struct ImageVerifyVerb: ParsableCommand {
                 print("\(difference)".printable)
             }
         }
-        progress.end()
+        meter.end()
         let facts = manifest.reader.facts
         if isJSON {
             print(
@@ -165,28 +167,11 @@ struct ImageShowVerb: ParsableCommand {
     }
 }
 
-/// Shows on a terminal how far a seal is, a few times a second.
-private final class ProgressLine {
-    private let isShown = isatty(STDERR_FILENO) == 1
-    private let start = ContinuousClock.now
-    private var last = ContinuousClock.now
-    private var hasText = false
-
-    func show(_ progress: ImageSeal.Progress) {
-        let now = ContinuousClock.now
-        guard isShown, now - last > .milliseconds(200) else { return }
-        last = now
-        hasText = true
-        let rate = Double(progress.bytes) / ((now - start) / .seconds(1))
-        write(
-            "\r\u{1b}[K\(progress.names) names, \(progress.files) files, "
-                + "\(byteText(Int(progress.bytes))), \(byteText(Int(rate)))/s")
+extension ProgressState {
+    fileprivate init(_ progress: ImageSeal.Progress) {
+        self.init(
+            done: progress.bytes, total: progress.bytesTotal,
+            details: "\(progress.names) names, \(progress.files) files, "
+                + byteText(Int(progress.bytes)))
     }
-
-    func end() {
-        if hasText { write("\r\u{1b}[K") }
-        hasText = false
-    }
-
-    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }

@@ -122,6 +122,8 @@ struct NetbootVerb: AsyncParsableCommand {
 
     @OptionGroup var catalogue: CatalogueOptions
 
+    @OptionGroup var log: LogOptions
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -137,6 +139,7 @@ struct NetbootVerb: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try log.start()
         try await ApplianceImage.with(
             image, session: nil, catalogue: catalogue, state: state, run)
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Logging
 import NIOCore
 import NIOPosix
 import Netboot
@@ -15,6 +16,10 @@ enum NetbootServer {
     ) async throws {
         let (ends, continuation) = AsyncStream<Void>.makeStream()
         signal(SIGPIPE, SIG_IGN)
+        raiseDescriptorLimit()
+        let log = Logger(image: settings.image)
+        var configuration = configuration
+        configuration.onEvent = log.proxyEvents
         let signals = Signals.toEnd { continuation.yield() }
         defer { withExtendedLifetime(signals) {} }
         let proxy = try await Proxy.start(configuration)
@@ -90,9 +95,7 @@ enum NetbootServer {
         } catch let error as NetbootError where error.code == .missingFile {
             throw error
         } catch  where !Task.isCancelled {
-            let text = "the kernel is not there for TFTP: \(error)"
-            proxy.report(text)
-            complain(text)
+            proxy.report("the kernel is not there for TFTP: \(error)")
         }
         return false
     }
@@ -107,12 +110,8 @@ enum NetbootServer {
         case .boot(.failed(let file, let address)):
             say("\(address) did not get \(file) by TFTP")
         case .ended(let reason, let pause):
-            let text = "dnsmasq ended (\(reason)); it is started again after \(pause)"
-            proxy.report(text)
-            complain(text)
-        case .restarted:
-            proxy.report("dnsmasq runs again")
-            complain("dnsmasq runs again")
+            proxy.report("dnsmasq ended (\(reason)); it is started again after \(pause)")
+        case .restarted: proxy.report("dnsmasq runs again", .notice)
         }
     }
 
@@ -127,9 +126,5 @@ enum NetbootServer {
     private static func say(_ text: String) {
         print(text)
         flushStandardOutput()
-    }
-
-    private static func complain(_ text: String) {
-        FileHandle.standardError.write(Data("rowctl: \(text)\n".utf8))
     }
 }

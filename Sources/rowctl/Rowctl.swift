@@ -1,6 +1,8 @@
 import ArgumentParser
 import Catalogue
+import Console
 import Foundation
+import Logging
 import NFSClient
 import ROWProxy
 import ROWSettings
@@ -27,7 +29,8 @@ struct Rowctl: AsyncParsableCommand {
         ])
 }
 
-/// Runs a verb. What goes wrong is told in one line that begins with `rowctl:`.
+/// Runs a verb. What goes wrong is told in one line that begins with `rowctl:`, or in the log where programs
+/// read that.
 @main
 enum Main {
     static func main() async {
@@ -38,6 +41,7 @@ enum Main {
             } else {
                 try command.run()
             }
+            ProcessLog.output?.flush()
         } catch {
             end(with: error)
         }
@@ -49,11 +53,11 @@ enum Main {
         guard !code.isSuccess else { Rowctl.exit(withError: error) }
         switch error {
         // It has said all there is to say.
-        case let error as ExitCode: exit(error.rawValue)
+        case let error as ExitCode: end(error.rawValue)
         case let error as CatalogueError where error.code == .invalid: fail("\(error)", EX_USAGE)
         case let error as SettingsError:
-            for problem in error.problems { note("\(problem)") }
-            exit(EX_USAGE)
+            for problem in error.problems { complain("\(problem)") }
+            end(EX_USAGE)
         case is ConfigurationError, is UsageError: fail("\(error)", EX_USAGE)
         case let error as NFSClientError where error.code == .badURL: fail("\(error)", EX_USAGE)
         case _ where code == .validationFailure: fail(Rowctl.message(for: error), EX_USAGE)
@@ -64,7 +68,20 @@ enum Main {
     private static func fail(_ message: String, _ code: Int32) -> Never {
         let line = message.split(separator: "\n").joined(separator: "; ")
         let advice = code == EX_USAGE ? " (rowctl help VERB explains the arguments)" : ""
-        FileHandle.standardError.write(Data("rowctl: \(line)\(advice)\n".utf8))
+        complain("\(line)\(advice)")
+        end(code)
+    }
+
+    private static func complain(_ line: String) {
+        guard let output = ProcessLog.output, output.isForPrograms else {
+            FileHandle.standardError.write(Data("rowctl: \(line)\n".utf8))
+            return
+        }
+        output.write(LogLine(level: .critical, message: line))
+    }
+
+    private static func end(_ code: Int32) -> Never {
+        ProcessLog.output?.flush()
         exit(code)
     }
 }

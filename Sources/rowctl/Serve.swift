@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import Logging
 import NFSClient
 import ROWProxy
 
@@ -19,7 +20,8 @@ struct Serve: AsyncParsableCommand {
             Handles and file numbers stay the same when it is started again, so those proxies go on.
 
             With --config it serves all images and sessions that a file names, and only --set, \
-            --state and --catalogue go with it. SIGHUP has it read the file again: what has changed \
+            --state, --catalogue, --log-format and --log-level go with it. SIGHUP has it read the \
+            file again: what has changed \
             is served anew, all else goes on. 'rowctl config' explains the file.
             """)
 
@@ -58,6 +60,8 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var catalogue: CatalogueOptions
 
+    @OptionGroup var log: LogOptions
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -95,9 +99,11 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         if let file = settings.file {
-            return try await Service.run(file, settings, catalogue: catalogue, state: state)
+            return try await Service.run(
+                file, settings, catalogue: catalogue, log: log, state: state)
         }
         guard let image, let session else { return }
+        try log.start()
         try await ApplianceImage.with(image, session: session, catalogue: catalogue, state: state) {
             try await run($0, session)
         }
@@ -131,9 +137,12 @@ struct Export: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
+    @OptionGroup var log: LogOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
+        try log.start()
         var configuration = Proxy.Configuration(
             image: try .parse(directory), session: name, state: state.directory)
         guard case .directory = configuration.image else {
@@ -151,21 +160,24 @@ private func serve(
 ) async throws {
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
+    raiseDescriptorLimit()
+    let log = Logger(image: configuration.image.canonicalName, session: configuration.session)
+    var configuration = configuration
+    configuration.onEvent = log.proxyEvents
     let session = ServedSession()
     let signals = Signals.toEnd { session.askToEnd() }
     defer { withExtendedLifetime(signals) {} }
     try await session.run(
-        configuration, use, announce: announceReady,
-        complain: { note("not served now, trying again: \($0)") })
+        configuration, use,
+        announce: {
+            log.info("served")
+            announceReady($0)
+        },
+        complain: { log.warning("not served now, trying again", metadata: ["error": "\($0)"]) })
 }
 
 /// Tells people and programs that a session is served.
 func announceReady(_ mountCommand: String) {
     print("ready: \(mountCommand)")
     flushStandardOutput()
-}
-
-/// Tells people what is wrong and does not end the program.
-func note(_ text: String) {
-    try? FileHandle.standardError.write(contentsOf: Data("rowctl: \(text)\n".utf8))
 }

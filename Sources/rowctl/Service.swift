@@ -1,19 +1,18 @@
 import Foundation
 import Glibc
+import Logging
 import ROWProxy
 import ROWSettings
 import SystemPackage
 
 /// Serves what a file of settings says.
 actor Service {
-    private struct Running {
-        let settings: Settings.Session
-        let session: ServedSession
-        let task: Task<Void, Never>
-    }
-
     private let place: Place
-    private var running: [String: Running] = [:]
+    private var running: [String: ServiceSession] = [:]
+    /// Nothing is begun any more.
+    private var isEnding = false
+
+    private static let log = Logger(label: "rowctl")
 
     private init(_ place: Place) { self.place = place }
 
@@ -22,12 +21,15 @@ actor Service {
         case askedToReload
     }
 
-    /// Runs until a signal asks to end; SIGHUP has the file read again.
+    /// Runs until a signal asks to end; SIGHUP has the file read again. Whatever else is under way, signals are
+    /// looked at.
     /// - Throws: `SettingsError` when the file cannot be used.
     static func run(
-        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions, state: StateOption
+        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions, log: LogOptions,
+        state: StateOption
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
+        raiseDescriptorLimit()
         let (events, continuation) = AsyncStream<Event>.makeStream()
         let signals = [
             Signals.toEnd([SIGTERM, SIGINT]) { continuation.yield(.askedToEnd) },
@@ -35,28 +37,35 @@ actor Service {
         ]
         defer { withExtendedLifetime(signals) {} }
         let manager = ServiceManager()
-        let read = {
+        let read = { @Sendable in
             let settings = try options.settings(of: file)
             return (settings, Place(settings, catalogue, state))
         }
         let (settings, place) = try read()
+        log.start(format: settings.logFormat, level: settings.logLevel)
         let service = Service(place)
-        await service.serve(settings.sessions)
-        manager.ready(await service.summary)
+        // One after another, in the order of the signals.
+        var work = Task {
+            await service.serve(settings.sessions)
+            manager.ready(await service.summary)
+        }
         let watch = Task { try await service.watch(for: manager) }
         for await event in events {
             if event == .askedToEnd { break }
-            manager.reloading()
-            await service.reload(Result { try read() })
-            manager.ready(await service.summary)
+            work = Task { [work] in
+                await work.value
+                manager.reloading()
+                await service.reload(Result { try read() }, log)
+                manager.ready(await service.summary)
+            }
         }
         watch.cancel()
         manager.stopping()
-        await service.serve([])
+        await service.end()
     }
 
     /// What stays as it is until the service is started again.
-    private struct Place: Equatable {
+    struct Place: Equatable {
         let state: StateOption
         let catalogue: CatalogueOptions
 
@@ -78,100 +87,78 @@ actor Service {
 
     // MARK: Settings
 
-    private func reload(_ read: Result<(Settings, Place), any Error>) async {
+    private func reload(_ read: Result<(Settings, Place), any Error>, _ log: LogOptions) async {
         do {
             let (settings, other) = try read.get()
+            log.start(format: settings.logFormat, level: settings.logLevel)
             if other != place {
-                note("'state' and 'catalogue' stay as they were until the service is started again")
+                Self.log.warning(
+                    "'state' and 'catalogue' stay as they were until the service is started again")
             }
             await serve(settings.sessions)
-            note("the settings were read again; \(summary)")
+            Self.log.notice("the settings were read again; \(summary)")
         } catch {
-            for line in "\(error)".split(separator: "\n") { note(String(line)) }
-            note("the settings were not read again: everything goes on as it was")
+            for line in "\(error)".split(separator: "\n") { Self.log.error("\(line)") }
+            Self.log.error("the settings were not read again: everything goes on as it was")
         }
     }
 
     /// Has these sessions served, and no others. What is served as it should be is not disturbed.
-    /// Returns once each is served or has failed for the first time.
+    /// Returns once each is served or has failed for the first time, or has taken too long for that.
     private func serve(_ sessions: [Settings.Session]) async {
         let wanted = Dictionary(sessions.map { ($0.name, $0) }) { first, _ in first }
         let changed = running.filter { wanted[$0.key] != $0.value.settings }
         // Without the session in whose process they are served, others are served anew, too: all of the image
         // at once, lest the next to come has another port.
-        let images = Set(changed.values.filter { $0.session.proxy != nil }.map(\.settings.image))
+        let images = Set(changed.values.filter { $0.served.proxy != nil }.map(\.settings.image))
         let ending = running.filter {
             changed[$0.key] != nil || images.contains($0.value.settings.image)
         }
         for (name, one) in ending {
             running[name] = nil
-            one.session.askToEnd()
+            one.served.askToEnd()
         }
-        for one in ending.values { await one.task.value }
-        var outcomes: [AsyncStream<Void>] = []
-        for settings in sessions where running[settings.name] == nil {
-            outcomes.append(start(settings))
+        _ = await wait(for: ending.values.map(\.end), atMost: Self.patience)
+        guard !isEnding else { return }
+        let new = sessions.filter { running[$0.name] == nil }.map { ServiceSession($0, place) }
+        for one in new { running[one.settings.name] = one }
+        guard await !wait(for: new.map(\.outcome), atMost: Self.patience), !isEnding else { return }
+        for one in new where !one.isTried {
+            Logger(image: one.settings.image, session: one.settings.name).warning(
+                "not served yet: its image, or what keeps it, does not answer; going on without it",
+                metadata: ["source": "\(one.settings.source)"])
         }
-        for outcome in outcomes { for await _ in outcome { break } }
     }
 
-    /// - Returns: what has an element once it is served or has failed.
-    private func start(_ settings: Settings.Session) -> AsyncStream<Void> {
-        let session = ServedSession()
-        let (outcome, continuation) = AsyncStream<Void>.makeStream()
-        let place = place
-        let task = Task {
-            var complaint = ""
-            repeat {
-                do {
-                    try await Self.run(session, settings, place) { continuation.yield() }
-                    return
-                } catch {
-                    if session.isAskedToEnd {
-                        return note("\(settings.name): ended, but \(error)")
-                    }
-                    if "\(error)" != complaint {
-                        complaint = "\(error)"
-                        note("\(settings.name): not served now, trying again: \(complaint)")
-                    }
-                    continuation.yield()
-                }
-            } while await !session.isAskedToEndInPause()
-        }
-        running[settings.name] = Running(settings: settings, session: session, task: task)
-        return outcome
-    }
+    /// How long a session that does not begin, or does not end, holds up what comes next.
+    private static let patience: Duration = {
+        let text = ProcessInfo.processInfo.environment["ROWFS_SERVICE_PATIENCE_MS"]
+        return .milliseconds(text.flatMap { Int64($0) } ?? 30_000)
+    }()
 
-    private static func run(
-        _ session: ServedSession, _ settings: Settings.Session, _ place: Place,
-        announced: () -> Void
-    ) async throws {
-        try await ApplianceImage.with(
-            settings.source, session: settings.name, catalogue: place.catalogue, state: place.state
-        ) { chosen in
-            var configuration = Proxy.Configuration(
-                image: chosen.image, session: settings.name, state: place.state.directory)
-            configuration.manifestRoot = chosen.manifestRoot
-            settings.apply(to: &configuration)
-            try await session.run(
-                configuration, chosen.use,
-                announce: {
-                    announceReady($0)
-                    announced()
-                },
-                complain: { note("\(settings.name): not served now, trying again: \($0)") })
-        }
+    /// Has all sessions end, and waits until they are durable. One that never came to be served has nothing that
+    /// would be, and is not waited for when it hangs.
+    private func end() async {
+        isEnding = true
+        for one in running.values { one.served.askToEnd() }
+        let others = running.values.filter { !$0.isTried }
+        for one in running.values where one.isTried { for await _ in one.end {} }
+        _ = await wait(for: others.map(\.end), atMost: min(Self.patience, .seconds(5)))
     }
 
     // MARK: How things stand
 
-    private var summary: String { "sessions: \(running.keys.sorted().joined(separator: ", "))" }
+    private var summary: String {
+        let waiting = running.filter { !$0.value.isTried }.keys.sorted()
+        return "sessions: \(running.keys.sorted().joined(separator: ", "))"
+            + (waiting.isEmpty ? "" : "; not there yet: \(waiting.joined(separator: ", "))")
+    }
 
     /// Tells the service manager that all event loops go round, as long as they do.
     private func watch(for manager: ServiceManager) async throws {
         guard let period = manager.watchdog else { return }
         while true {
-            for one in running.values { try? await one.session.proxy?.answers() }
+            for one in running.values { await one.served.proxy?.answers() }
             manager.isAlive()
             try await Task.sleep(for: period / 3)
         }

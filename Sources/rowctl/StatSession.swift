@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Glibc
 import ROWCore
@@ -20,7 +21,10 @@ struct StatSession: ParsableCommand {
     @Flag(help: "As JSON, whose keys are stable; with --watch one line each time.")
     var json = false
 
-    @Flag(help: "Again and again, until SIGINT.")
+    @Flag(
+        help: ArgumentHelp(
+            "Again and again, until SIGINT; on a terminal until 'q', with rates and the recent past."
+        ))
     var watch = false
 
     @Option(help: ArgumentHelp("Between two looks of --watch.", valueName: "seconds"))
@@ -35,16 +39,15 @@ struct StatSession: ParsableCommand {
     }
 
     func run() throws {
+        let abilities = TerminalAbilities(ProcessInfo.processInfo.environment)
+        if watch, !json, abilities.hasCursor, isatty(STDOUT_FILENO) == 1 {
+            // What is wrong from the start is said before anything is cleared.
+            _ = try status()
+            return try Watch.run(interval: interval, abilities) { [self] in try status() }
+        }
         repeat {
-            var status = try SessionStatus.read(name, in: state.directory)
-            status.largest = try largest()
-            if json {
-                print(try jsonText(status, isPretty: !watch))
-            } else {
-                // To a terminal each look goes over the one before.
-                let clear = watch && isatty(STDOUT_FILENO) == 1 ? "\u{1b}[H\u{1b}[2J" : ""
-                print(clear + status.text)
-            }
+            let status = try status()
+            print(json ? try jsonText(status, isPretty: !watch) : status.text)
             flushStandardOutput()
             if watch { usleep(UInt32(interval * 1_000_000)) }
         } while watch
@@ -53,6 +56,12 @@ struct StatSession: ParsableCommand {
 
 extension StatSession {
     private static let largestCount = 10
+
+    private func status() throws -> SessionStatus {
+        var status = try SessionStatus.read(name, in: state.directory)
+        status.largest = try largest()
+        return status
+    }
 
     /// The files of which the session stores most.
     private func largest() throws -> [SessionStatus.StoredFile] {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Catalogue
+import Console
 import Foundation
 import Glibc
 import NFSClient
@@ -64,15 +65,24 @@ struct Upgrade: AsyncParsableCommand {
                 "the image \(source.name) is served by another process: stop that for the upgrade")
         }
         let report: UpgradeReport
+        let meter = ProgressMeter(unit: { "\($0) objects" })
+        defer { meter.end() }
         do {
             report = try await SessionUpgrade.run(
                 name, in: state.directory.layout, from: oldSource(stored), to: new,
-                isDryRun: dryRun)
+                isDryRun: dryRun
+            ) { done, all in
+                meter.show(
+                    ProgressState(
+                        done: UInt64(done), total: UInt64(all),
+                        details: "\(done) of \(all) changed objects"))
+            }
         } catch {
             try? await new.close()
             throw error
         }
         try await new.close()
+        meter.end()
         if json {
             print(try jsonText(report))
         } else {

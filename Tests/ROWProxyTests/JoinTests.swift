@@ -164,6 +164,21 @@ import Testing
         try await served.stop()
     }
 
+    @Test func aGuestThatWantsAnyPortOfTheHostsAddressHasIt() async throws {
+        let served = try await Served.directory {
+            $0.host = "0.0.0.0"
+            $0.allow = [AddressRange("127.0.0.0/8")].compactMap(\.self)
+        }
+        var guest = configuration(served, session: "guest")
+        guest.port = 0
+        let membership = try await join(guest)
+        #expect(membership.port == served.port)
+        try await membership.leave()
+        guest.host = "127.0.0.2"
+        #expect(await refusal(guest).contains("--listen 127.0.0.2:0"))
+        try await served.stop()
+    }
+
     @Test func aGuestHasTheCacheTheTimeoutAndTheServersOfItsHostOrIsRefused() async throws {
         let main = try await SimulatedNFSServer.start()
         let first = try NFSURL(main.export.url)

@@ -96,6 +96,12 @@ import Testing
             }
         }
 
+        func waitForErrors(_ words: String) async throws {
+            try await poll(for: words, within: .seconds(20)) {
+                service.errors.contains(words) ? () : nil
+            }
+        }
+
         /// Where a session was served last.
         func export(_ session: String) throws -> NFSExport {
             let line = service.output.split(separator: "\n").last {
@@ -217,12 +223,12 @@ import Testing
         try await bench.wait(for: "READY=1")
         let lab = try await bench.client("lab1")
         try await bench.reload(Self.settings.replacing("durability", with: "durabilty"))
+        try await bench.waitForErrors("everything goes on as it was")
         #expect(bench.service.errors.contains("rowfs.yaml:8: there is no setting"))
-        #expect(bench.service.errors.contains("everything goes on as it was"))
         #expect(try await bench.isServed("lab2"))
         // What needs a new start is told.
         try await bench.reload(Self.settings.replacing("state: STATE", with: "state: STATE-other"))
-        #expect(bench.service.errors.contains("'state' and 'catalogue' stay as they were"))
+        try await bench.waitForErrors("'state' and 'catalogue' stay as they were")
         #expect(try await text(lab) == "golden")
         await lab.close()
         try await bench.end()
@@ -232,12 +238,85 @@ import Testing
         let bench = try await Bench(Self.settings.replacing("GOLDEN", with: "GOLDEN/later"))
         try await bench.wait(for: "READY=1")
         #expect(try await bench.isServed("tools"))
-        #expect(bench.service.errors.contains("lab1: not served now, trying again"))
+        try await bench.waitForErrors("session=lab1")
+        #expect(
+            bench.service.errors.contains(/not served now, trying again .* session=lab1\n/),
+            "\(bench.service.errors)")
         _ = try bench.folder.directory("golden/later")
         try await poll(for: "lab1", within: .seconds(20)) {
             bench.service.output.contains(":/lab1 ") ? () : nil
         }
         #expect(try await bench.isServed("lab1"))
+        try await bench.end()
+    }
+
+    /// A service of which one image is on a server that does not answer.
+    private func hanging(_ patience: Duration) async throws -> (Bench, TemporaryDirectory) {
+        let folder = try TemporaryDirectory("rowfs-hanging")
+        let library = try await CProgram.build(
+            "hanging-path", flags: ["-shared", "-fPIC", "-ldl"], in: folder)
+        let bench = try await Bench(
+            Self.settings.replacing("GOLDEN", with: "GOLDEN/hangs"),
+            environment: [
+                "LD_PRELOAD": library,
+                "ROWFS_SERVICE_PATIENCE_MS": "\(patience.components.seconds * 1000)",
+            ])
+        return (bench, folder)
+    }
+
+    @Test func anImageThatHangsHoldsUpOthersForAMomentOnly() async throws {
+        let (bench, folder) = try await hanging(.seconds(1))
+        defer { withExtendedLifetime(folder) {} }
+        try await bench.wait(for: "READY=1")
+        #expect(
+            bench.messages("READY=1")
+                == ["READY=1 STATUS=sessions: lab1, lab2, tools; not there yet: lab1, lab2"])
+        try await bench.waitForErrors("source=")
+        #expect(bench.service.errors.contains(/warning not served yet.* session=lab1 source=/))
+        #expect(try await bench.isServed("tools"))
+        try await bench.reload(
+            Self.settings.replacing("GOLDEN", with: "GOLDEN/hangs")
+                .replacing("tools: {read-only: yes}", with: "more:"))
+        #expect(try await bench.isServed("more"))
+        try await bench.end()
+    }
+
+    @Test func signalsAreLookedAtWhileAnImageHangs() async throws {
+        let (bench, folder) = try await hanging(.seconds(600))
+        defer { withExtendedLifetime(folder) {} }
+        try await poll(for: "tools", within: .seconds(30)) {
+            bench.service.output.contains(":/tools ") ? () : nil
+        }
+        try await bench.end()
+        #expect(bench.messages("READY=1") == [])
+    }
+
+    @Test func sessionsOfOneImageShareAPortThatWasPicked() async throws {
+        let bench = try await Bench(
+            Self.settings.replacing(
+                "listen: 127.0.0.1:PORT", with: "listen: 0.0.0.0:0\n    allow: [127.0.0.1]"))
+        try await bench.wait(for: "READY=1")
+        #expect(try bench.export("lab1").port == bench.export("lab2").port)
+        #expect(try await bench.isServed("lab1"))
+        #expect(try await bench.isServed("lab2"))
+        try await bench.end()
+    }
+
+    @Test func theFileSaysHowMessagesAreWrittenAndAReloadChangesThat() async throws {
+        let bench = try await Bench("log-format: json\nlog-level: info\n" + Self.settings)
+        try await bench.wait(for: "READY=1")
+        try await poll(for: "first messages", within: .seconds(20)) {
+            bench.service.errors.split(separator: "\n").count == 3 ? () : nil
+        }
+        for line in bench.service.errors.split(separator: "\n") {
+            let said = try JSONDecoder().decode([String: String].self, from: Data(line.utf8))
+            #expect(said["level"] == "info" && said["message"] == "served")
+            #expect(["golden", "tools"].contains(said["image"]))
+        }
+        try await bench.reload(Self.settings)
+        try await poll(for: "text", within: .seconds(20)) {
+            bench.service.errors.contains("Z notice the settings were read again") ? () : nil
+        }
         try await bench.end()
     }
 

@@ -1,3 +1,5 @@
+import Console
+import Logging
 import SystemPackage
 import Testing
 
@@ -194,5 +196,87 @@ import Testing
         #expect(throws: SettingsError.self) { try SettingsSource(file: "/nowhere/rowfs.yaml") }
         #expect(throws: SettingsError.self) { try SettingsSource(file: "/") }
         #expect(throws: SettingsError.self) { try SettingsSource(file: "/bin/sh") }
+    }
+
+    // MARK: What only one image can have
+
+    private static func twoImages(_ first: String, _ second: String) -> String {
+        """
+        images:
+          a:
+            source: /srv/a
+            \(first)
+            sessions: {one: }
+          b:
+            source: /srv/b
+            \(second)
+            sessions: {two: }
+        """
+    }
+
+    @Test func imagesThatWantOnePortAreFound() {
+        let other = "the image 'a' listens on"
+        let hint = "too: choose another port"
+        #expect(
+            problems(Self.twoImages("listen: 127.0.0.1:2049", "listen: 2049"))
+                == ["f:8: 'images.b.listen': \(other) 2049 \(hint)"])
+        let open = "listen: 0.0.0.0:2049\n    allow: [192.0.2.1]"
+        #expect(
+            problems(Self.twoImages("listen: 127.0.0.1:2049", open))
+                == ["f:8: 'images.b.listen': \(other) 0.0.0.0:2049 \(hint)"])
+        #expect(
+            problems(Self.twoImages("listen: 127.0.0.1:111", "portmap: 127.0.0.1:111"))
+                == ["f:8: 'images.b.portmap': \(other) 127.0.0.1:111 \(hint)"])
+        for (first, second) in [
+            ("listen: 127.0.0.1:2049", "listen: 127.0.0.1:2050"),
+            ("listen: 127.0.0.1:0", "listen: 127.0.0.1:0"),
+            ("listen: 127.0.0.1:2049", "listen: 127.0.0.2:2049"),
+        ] { #expect(problems(Self.twoImages(first, second)) == []) }
+    }
+
+    @Test func imagesThatHaveOneSourceAreFound() {
+        let text = Self.twoImages("", "")
+        let expected = [
+            "f:7: 'images.b.source': the image 'a' has this source too: put the sessions of both under one image"
+        ]
+        #expect(problems(text.replacing("/srv/b", with: "/srv/x/../a/")) == expected)
+        let servers = text.replacing("/srv/a", with: "[nfs://one/x, nfs://two/x]")
+        #expect(problems(servers.replacing("/srv/b", with: "nfs://one/x")) == expected)
+        #expect(problems(servers.replacing("/srv/b", with: "nfs://three/x")) == [])
+    }
+
+    // MARK: Names with dots
+
+    @Test func namesOfSessionsMayHaveDots() throws {
+        let text = "images:\n  a:\n    source: /x\n    sessions:\n      web.example: {record: /r}\n"
+        let key = "images.a.sessions.web.example.record"
+        #expect(try Settings(source(text)).sessions.map(\.name) == ["web.example"])
+        #expect(said(key, source(text)) == "/r by f:5")
+        #expect(said(key, source(text, options: ["\(key)=/s"])) == "/s by --set")
+        let variable = "ROWFS_IMAGES_A_SESSIONS_WEB_EXAMPLE_RECORD"
+        #expect(said(key, source(text, variables: [variable: "/v"])) == "/v by \(variable)")
+        // One variable for two.
+        let two = text + "      web-example:\n"
+        #expect(problems(two) == [])
+        #expect(
+            problems(two, variables: [variable: "/v"]).first?.hasPrefix(
+                "\(variable): it would set more than one thing") == true)
+        #expect(
+            problems("images:\n  a.b:\n    source: /x\n    sessions: {s: }\n").first
+                == "f:2: the name of a image is expected here, without dots")
+    }
+
+    // MARK: Messages
+
+    @Test func howMessagesAreWrittenIsSaidForTheWholeProcess() throws {
+        let text = "log-format: json\nlog-level: debug\n" + Self.text
+        let settings = try Settings(source(text, variables: ["ROWFS_LOG_LEVEL": "error"]))
+        #expect(settings.logFormat == .json && settings.logLevel == .error)
+        #expect(try Settings(source(Self.text)).logFormat == nil)
+        #expect(
+            problems("log-format: xml\nlog-level: loud\n" + Self.text) == [
+                "f:1: 'log-format' is 'xml', and must be text or json",
+                "f:2: 'log-level' is 'loud', and must be debug, info, notice, warning, error",
+            ])
     }
 }

@@ -23,6 +23,8 @@ public enum ImageSeal {
         public var names: UInt64 = 0
         public var files: UInt64 = 0
         public var bytes: UInt64 = 0
+        /// Of all files; nil until all names are found.
+        public var bytesTotal: UInt64?
     }
 
     /// What a seal came to.

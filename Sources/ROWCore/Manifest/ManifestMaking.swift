@@ -39,6 +39,7 @@ struct ManifestMaking {
             progress.names = record.entryCount
             report(progress)
         }
+        progress.bytesTotal = try record.fileBytes()
         let writer = try ManifestWriter(path: place.manifest)
         try writer.add(root: try record.root(try rootAttributes()))
         let names = try record.entries()

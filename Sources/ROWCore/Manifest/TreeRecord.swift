@@ -103,6 +103,20 @@ final class TreeRecord {
             "UPDATE directory SET subdirectories = ?, mtime = ?, ctime = ? WHERE id = ?")
     }
 
+    /// Of all files, those with several names once.
+    func fileBytes() throws(SQLFailure) -> UInt64 {
+        let sum = try SQLStatement(
+            connection,
+            """
+            SELECT (SELECT total(size) FROM entry WHERE type = ?1 AND device IS NULL)
+                + (SELECT total(size) FROM (SELECT max(size) AS size FROM entry
+                    WHERE type = ?1 AND device IS NOT NULL GROUP BY device, inode))
+            """)
+        sum.bind(1, Int64(NFS3.FileType.regular.rawValue))
+        guard try sum.advance() else { return 0 }
+        return UInt64(clamping: sum.int(0))
+    }
+
     // MARK: Walking
 
     /// Begins with the root directory.

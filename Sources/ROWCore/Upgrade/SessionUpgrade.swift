@@ -16,23 +16,27 @@ public enum SessionUpgrade {
     ///   reached.
     /// - Parameter new: the image that it is to stand on, open under the same state directory.
     /// - Parameter isDryRun: tells what would be done, and changes nothing of the session.
+    /// - Parameter progress: told now and then how many changed objects have been looked for in the new image,
+    ///   and how many there are.
     /// - Throws: `StateError` and ``ROWError``; the session is as it was then.
     public static func run(
         _ name: String, in state: StateLayout, from old: (any ImageSource)?, to new: Image,
-        isDryRun: Bool = false
+        isDryRun: Bool = false,
+        progress: @escaping @Sendable (_ done: Int, _ all: Int) -> Void = { _, _ in }
     ) async throws -> UpgradeReport {
         try StateLayout.check(sessionName: name)
         try state.checkRights()
         let session = state.session(name)
         let source = try StoredSession.read(session).image
         return try await run(
-            session: session, oldImage: state.image(source), from: old, to: new, isDryRun: isDryRun)
+            session: session, oldImage: state.image(source), from: old, to: new, isDryRun: isDryRun,
+            progress: progress)
     }
 
     /// - Parameter oldImage: the directory of the image that it stands on.
     static func run(
         session: FilePath, oldImage: FilePath, from source: (any ImageSource)?, to new: Image,
-        isDryRun: Bool = false
+        isDryRun: Bool = false, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws -> UpgradeReport {
         let name = session.lastComponent?.string ?? ""
         let lock: FileLock
@@ -62,7 +66,8 @@ public enum SessionUpgrade {
         }
         do {
             let report = try await upgrade(
-                session, name: name, tree, from: old, to: NewImage(new), isDryRun: isDryRun)
+                session, name: name, tree, from: old, to: NewImage(new), isDryRun: isDryRun,
+                progress: progress)
             await old.close()
             return report
         } catch {
@@ -73,10 +78,11 @@ public enum SessionUpgrade {
 
     private static func upgrade(
         _ session: FilePath, name: String, _ tree: SessionTree, from old: OldImage,
-        to new: NewImage, isDryRun: Bool
+        to new: NewImage, isDryRun: Bool, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws -> UpgradeReport {
         let planner = UpgradePlanner(
-            tree, shadow: session.appending("shadow"), from: old, to: new, now: .now())
+            tree, shadow: session.appending("shadow"), from: old, to: new, now: .now(),
+            progress: progress)
         let plan = try await planner.run()
         var report = plan.report
         guard !isDryRun else { return report }

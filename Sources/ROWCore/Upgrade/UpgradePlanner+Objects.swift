@@ -23,7 +23,8 @@ extension UpgradePlanner {
         }
         order = subjects.keys.sorted { keys[$0] ?? SessionPath() < keys[$1] ?? SessionPath() }
         var taken: Set<NodeID> = []
-        for id in order {
+        for (index, id) in order.enumerated() {
+            progress(index, order.count)
             guard var subject = subjects[id] else { continue }
             if subject.isDirectory {
                 subject.counterpart = try await counterpart(ofDirectory: id)

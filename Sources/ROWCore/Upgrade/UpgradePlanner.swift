@@ -13,6 +13,8 @@ final class UpgradePlanner {
     /// Later than any time that was told.
     let now: NFS3.Time
     var plan: UpgradePlan
+    /// Told how many objects have been looked for in the new image, and how many there are.
+    let progress: @Sendable (_ done: Int, _ all: Int) -> Void
 
     /// By id and, of the same, in the order of their first names' paths.
     var subjects: [NodeID: UpgradeSubject] = [:]
@@ -39,8 +41,9 @@ final class UpgradePlanner {
     /// - Parameter shadow: where its sparse files are.
     init(
         _ session: SessionTree, shadow: FilePath, from old: OldImage, to new: NewImage,
-        now: NFS3.Time
+        now: NFS3.Time, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
     ) {
+        self.progress = progress
         self.session = session
         self.old = old
         self.new = new

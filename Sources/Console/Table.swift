@@ -1,25 +1,25 @@
 import Foundation
 
 /// Rows of text with a heading, in columns as wide as they need to be.
-struct Table {
-    enum Alignment { case left, right }
+package struct Table {
+    package enum Alignment { case left, right }
 
     private let alignments: [Alignment]
     private var rows: [[String]]
 
-    init(_ columns: [(heading: String, alignment: Alignment)]) {
+    package init(_ columns: [(heading: String, alignment: Alignment)]) {
         alignments = columns.map(\.alignment)
         rows = [columns.map(\.heading)]
     }
 
-    mutating func add(_ cells: String...) { add(cells) }
+    package mutating func add(_ cells: String...) { add(cells) }
 
-    mutating func add(_ cells: [String]) {
+    package mutating func add(_ cells: [String]) {
         precondition(cells.count == alignments.count)
         rows.append(cells)
     }
 
-    var text: String {
+    package var text: String {
         let widths = alignments.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { cells in
             let padded = cells.indices.map { column in
@@ -35,16 +35,26 @@ struct Table {
 
 extension String {
     /// What a terminal cannot show, or would take for a command, is escaped: clients choose names.
-    var printable: String {
+    package var printable: String {
         unicodeScalars.map { scalar in
-            scalar.properties.generalCategory == .control || scalar == "\\"
+            scalar.isUnfitToShow || scalar == "\\"
                 ? scalar.escaped(asASCII: true) : String(scalar)
         }.joined()
     }
 }
 
+extension Unicode.Scalar {
+    /// It moves a cursor, ends a line somewhere, or changes how what follows is shown.
+    var isUnfitToShow: Bool {
+        switch properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+    }
+}
+
 /// A number of bytes for people: three digits or so, in powers of 1024.
-func byteText(_ count: Int) -> String {
+package func byteText(_ count: Int) -> String {
     var value = Double(count)
     var unit = 0
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
@@ -58,7 +68,7 @@ func byteText(_ count: Int) -> String {
 }
 
 /// What `--json` prints: keys in snake_case and in order, so that outputs can be compared.
-func jsonText(_ value: some Encodable, isPretty: Bool = true) throws -> String {
+package func jsonText(_ value: some Encodable, isPretty: Bool = true) throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase

@@ -1,0 +1,77 @@
+import Logging
+import ROWProxy
+import ROWSettings
+import Synchronization
+
+/// A session that a service serves: it is tried again until it is asked to end.
+final class ServiceSession: Sendable {
+    let settings: Settings.Session
+    let served = ServedSession()
+    /// Has an element once it is served or has failed for the first time.
+    let outcome: AsyncStream<Void>
+    /// Ends when it is neither served nor tried any more.
+    let end: AsyncStream<Void>
+    private let tried = Mutex(false)
+    private let log: Logger
+
+    /// Whether it was served, or has failed.
+    var isTried: Bool { tried.withLock(\.self) }
+
+    init(_ settings: Settings.Session, _ place: Service.Place) {
+        self.settings = settings
+        log = Logger(image: settings.image, session: settings.name)
+        let (outcome, first) = AsyncStream<Void>.makeStream()
+        let (end, last) = AsyncStream<Void>.makeStream()
+        self.outcome = outcome
+        self.end = end
+        Task {
+            await run(place) {
+                self.tried.withLock { $0 = true }
+                first.yield()
+            }
+            first.finish()
+            last.finish()
+        }
+    }
+
+    private func run(_ place: Service.Place, hasOutcome: () -> Void) async {
+        var complaint = ""
+        repeat {
+            do {
+                return try await serve(place, announced: hasOutcome)
+            } catch {
+                if served.isAskedToEnd {
+                    return log.error("ended, but not well", metadata: ["error": "\(error)"])
+                }
+                if "\(error)" != complaint {
+                    complaint = "\(error)"
+                    complain(complaint)
+                }
+                hasOutcome()
+            }
+        } while await !served.isAskedToEndInPause()
+    }
+
+    private func complain(_ error: String) {
+        log.warning("not served now, trying again", metadata: ["error": "\(error)"])
+    }
+
+    private func serve(_ place: Service.Place, announced: () -> Void) async throws {
+        try await ApplianceImage.with(
+            settings.source, session: settings.name, catalogue: place.catalogue, state: place.state
+        ) { chosen in
+            var configuration = Proxy.Configuration(
+                image: chosen.image, session: settings.name, state: place.state.directory)
+            configuration.manifestRoot = chosen.manifestRoot
+            configuration.onEvent = log.proxyEvents
+            settings.apply(to: &configuration)
+            try await served.run(
+                configuration, chosen.use,
+                announce: {
+                    log.info("served")
+                    announceReady($0)
+                    announced()
+                }, complain: complain)
+        }
+    }
+}
