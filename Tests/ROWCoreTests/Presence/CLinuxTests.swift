@@ -237,6 +237,9 @@ private struct Opening: Sendable {
     private static func refuseOpenat2() {
         typealias Prctl = @convention(c) (Int32, UInt, UInt, UInt, UInt) -> Int32
         let prctl = unsafeBitCast(dlsym(nil, "prctl"), to: Prctl.self)
+        // PR_SET_NO_NEW_PRIVS and PR_SET_SECCOMP
+        let noNewPrivileges: Int32 = 38
+        let setFilter: Int32 = 22
         func instruction(_ code: UInt64, _ constant: UInt64, otherwiseSkip skipped: UInt64 = 0)
             -> UInt64
         {
@@ -251,9 +254,9 @@ private struct Opening: Sendable {
         program.withUnsafeBufferPointer { program in
             let header = [UInt(program.count), UInt(bitPattern: program.baseAddress)]
             header.withUnsafeBufferPointer { header in
-                precondition(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
-                precondition(
-                    prctl(PR_SET_SECCOMP, 2, UInt(bitPattern: header.baseAddress), 0, 0) == 0)
+                let pointer = UInt(bitPattern: header.baseAddress)
+                precondition(prctl(noNewPrivileges, 1, 0, 0, 0) == 0)
+                precondition(prctl(setFilter, 2, pointer, 0, 0) == 0)
             }
         }
     }
