@@ -4,7 +4,7 @@ SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
 .PHONY: all setup build release test test-boot test-long test-crash test-sanitize soak fuzz fuzz-planted attacks guard \
-    guard-update test-static static guest lint licences docs man deb test-deb bench demo clean-lab
+    guard-update test-static static guest lint licences docs man deb test-deb test-service bench demo clean-lab
 
 all: build
 
@@ -40,9 +40,10 @@ SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip La
     --skip MemoryTests --skip SelfMountTests --skip WideAreaTests/aLargeTree --skip SystemdBootTests \
     --skip SoakTests
 
-# All tests, with more rounds of the random ones, which look at ROWFS_LONG.
+# All tests, with more rounds of the random ones, which look at ROWFS_LONG, and those of the packages.
 test-long:
 	ROWFS_LONG=1 $(MAKE) test
+	$(MAKE) test-deb
 
 # Writers whose proxy or shadow server is killed 200 times; `make test` does it 10 times.
 test-crash: guest
@@ -109,9 +110,14 @@ man: setup
 deb: setup
 	SWIFT=$(SWIFT) scripts/deb
 
-# Both in a clean Debian, with a real client; as root.
-test-deb: deb
+# Both in a clean Debian, with a real client, and then as test-service; as root.
+test-deb: deb guest
 	scripts/test-deb
+	scripts/test-service
+
+# The service under systemd, and under load by the kernel's client: restarts, kills, upgrades. As root.
+test-service: deb guest
+	scripts/test-service
 
 # The list of what is linked, and under which licences: docs/DEPENDENCIES.md.
 licences: setup

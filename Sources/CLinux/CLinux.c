@@ -108,9 +108,51 @@ int64_t clinux_seek_hole(int fd, int64_t offset) {
 
 // MARK: Names
 
+// openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, one name after the other; with no names ".." at all.
+static int open_by_names(int directory, const char *path, int flags, uint64_t resolve) {
+    struct statx start, found;
+    if (*path == '/') return -EXDEV;
+    if (strlen(path) >= PATH_MAX) return -ENAMETOOLONG;
+    if (statx(directory, "", AT_EMPTY_PATH, STATX_MNT_ID, &start) < 0) return -errno;
+    int at = directory, is_last = 0, code = -ENOENT;
+    for (const char *rest = path; *rest && !is_last;) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(rest, "/");
+        const char *next = rest + length + strspn(rest + length, "/");
+        is_last = !*next;
+        if (length > NAME_MAX) code = -ENAMETOOLONG;
+        else if (length == 2 && !memcmp(rest, "..", 2)) code = -EXDEV;
+        else {
+            memcpy(name, rest, length);
+            name[length] = 0;
+            code = outcome(openat(at, name, (is_last ? flags : O_PATH | O_CLOEXEC) | O_NOFOLLOW));
+            // A link where a directory is wanted.
+            if (code == -ENOTDIR && is_last && !(flags & O_NOFOLLOW)
+                && statx(at, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &found) == 0 && S_ISLNK(found.stx_mode))
+                code = -ELOOP;
+        }
+        if (at != directory) close(at);
+        if (code < 0) return code;
+        at = code;
+        rest = next;
+        if (statx(at, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MNT_ID, &found) < 0) code = -errno;
+        else if (resolve & RESOLVE_NO_XDEV && found.stx_mnt_id != start.stx_mnt_id) code = -EXDEV;
+        else if (S_ISLNK(found.stx_mode) && !(is_last && flags & O_NOFOLLOW)) code = -ELOOP;
+        if (code < 0) {
+            close(at);
+            return code;
+        }
+    }
+    return code;
+}
+
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+    const uint64_t by_names = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
     struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
-    return outcome((int)syscall(SYS_openat2, directory, path, &how, sizeof how));
+    int code = outcome((int)syscall(SYS_openat2, directory, path, &how, sizeof how));
+    // Filters cannot see its arguments, so those that must know what is made refuse it: systemd's RestrictSUIDSGID.
+    if (code != -ENOSYS || (resolve & by_names) != by_names || flags & O_CREAT) return code;
+    return open_by_names(directory, path, (int)flags, resolve);
 }
 
 int clinux_renameat2(

@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -44,6 +45,43 @@ import Testing
             #expect(tryOpen("../inside/f") == -EXDEV)
             #expect(tryOpen("/etc/passwd") == -EXDEV)
             #expect(tryOpen("none") == -ENOENT)
+        }
+    }
+
+    /// systemd's `RestrictSUIDSGID=` refuses openat2(2), whose arguments no filter sees.
+    @Test func anOpenBeneathADirectoryIsTheSameWhereOpenat2IsRefused() throws {
+        let scratch = try Scratch()
+        let manager = FileManager.default
+        let inside = scratch.path.appending("inside").string
+        try manager.createDirectory(atPath: inside + "/d", withIntermediateDirectories: true)
+        try manager.createSymbolicLink(atPath: inside + "/out", withDestinationPath: "/etc")
+        try manager.createSymbolicLink(atPath: inside + "/in", withDestinationPath: "d")
+        #expect(manager.createFile(atPath: inside + "/f", contents: Data([1])))
+        #expect(manager.createFile(atPath: inside + "/d/g", contents: Data([1])))
+        let names = [
+            "f", "d", "d/g", ".", "./d/./g", "d//g", "", "out", "out/passwd", "in", "in/g", "f/x",
+            "..",
+            "../inside/f", "/etc/passwd", "none", "none/x", "d/none",
+            String(repeating: "n", count: 256),
+            "d/" + String(repeating: "n", count: 256), String(repeating: "d/", count: 3000),
+        ]
+        let links = Opening(directory: inside, resolve: Opening.beneath, names: names)
+        let mounts = Opening(
+            directory: "/", resolve: Opening.beneath | CLINUX_RESOLVE_NO_XDEV,
+            names: ["proc", "proc/version", "etc"])
+        // Nobody mends an open that may follow links.
+        let others = Opening(directory: inside, resolve: CLINUX_RESOLVE_BENEATH, names: ["f"])
+        for flags in [
+            O_RDONLY, O_RDONLY | O_DIRECTORY, Int32(CLINUX_O_PATH),
+            Int32(CLINUX_O_PATH) | O_NOFOLLOW,
+        ] {
+            let refused = Opening.whereOpenat2IsRefused {
+                (links.outcomes(flags), mounts.outcomes(flags), others.outcomes(flags))
+            }
+            #expect(refused.0 == links.outcomes(flags))
+            #expect(refused.1 == mounts.outcomes(flags))
+            #expect(refused.1.prefix(2) == [-EXDEV, -EXDEV])
+            #expect(refused.2 == [-ENOSYS])
         }
     }
 
@@ -159,5 +197,67 @@ import Testing
         var bytes = [UInt8](repeating: 0, count: 1000)
         #expect(clinux_random(&bytes, bytes.count) == 0)
         #expect(bytes.suffix(500).contains { $0 != 0 })
+    }
+}
+
+/// Names that are opened below a directory.
+private struct Opening: Sendable {
+    let directory: String
+    let resolve: UInt64
+    let names: [String]
+
+    static let beneath = CLINUX_RESOLVE_BENEATH | CLINUX_RESOLVE_NO_SYMLINKS
+
+    /// For each name 0, or why it is not opened.
+    func outcomes(_ flags: Int32) -> [Int32] {
+        let root = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { close(root) }
+        return names.map { name in
+            let code = clinux_openat2(root, name, UInt64(flags | O_CLOEXEC), 0, resolve)
+            if code >= 0 { close(code) }
+            return min(code, 0)
+        }
+    }
+
+    /// Does it in a thread that has a filter (seccomp(2)), which ends with it.
+    static func whereOpenat2IsRefused<T: Sendable>(_ body: @escaping @Sendable () -> T) -> T {
+        let result = Mutex<T?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        let thread = Thread {
+            refuseOpenat2()
+            let found = body()
+            result.withLock { $0 = found }
+            done.signal()
+        }
+        thread.start()
+        done.wait()
+        return result.withLock { $0! }
+    }
+
+    private static func refuseOpenat2() {
+        typealias Prctl = @convention(c) (Int32, UInt, UInt, UInt, UInt) -> Int32
+        let prctl = unsafeBitCast(dlsym(nil, "prctl"), to: Prctl.self)
+        // PR_SET_NO_NEW_PRIVS and PR_SET_SECCOMP
+        let noNewPrivileges: Int32 = 38
+        let setFilter: Int32 = 22
+        func instruction(_ code: UInt64, _ constant: UInt64, otherwiseSkip skipped: UInt64 = 0)
+            -> UInt64
+        {
+            code | skipped << 24 | constant << 32
+        }
+        let program = [
+            instruction(0x20, 0),  // the number of the call
+            instruction(0x15, 437, otherwiseSkip: 1),  // is that of openat2
+            instruction(0x06, 0x0005_0000 | UInt64(ENOSYS)),  // SECCOMP_RET_ERRNO
+            instruction(0x06, 0x7fff_0000),  // SECCOMP_RET_ALLOW
+        ]
+        program.withUnsafeBufferPointer { program in
+            let header = [UInt(program.count), UInt(bitPattern: program.baseAddress)]
+            header.withUnsafeBufferPointer { header in
+                let pointer = UInt(bitPattern: header.baseAddress)
+                precondition(prctl(noNewPrivileges, 1, 0, 0, 0) == 0)
+                precondition(prctl(setFilter, 2, pointer, 0, 0) == 0)
+            }
+        }
     }
 }
