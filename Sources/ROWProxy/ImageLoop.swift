@@ -93,6 +93,7 @@ final class ImageLoop {
             onMount: { sampler.mark($0, "mount by \($1)", isMount: true) })
         server = RPCServer(
             nfs: nfs, mount: mount, admission: Admission(configuration.allow),
+            tls: try ServerTLS(configuration),
             connectionsOfOneMaximum: configuration.machines?.connectionsMaximum
                 ?? configuration.connectionsOfOneMaximum,
             onEvent: { events.add($0) })
@@ -179,6 +180,7 @@ final class ImageLoop {
         let promise = loop.makePromise(of: RemoteShadow.Opened.self)
         var client = NFSClient.Options()
         client.connection.congestionControl = configuration.congestionControl
+        client.connection.credentials = configuration.tlsCredentials
         client.credential = configuration.mainCredential
         let (loop, clientOptions) = (loop, client)
         promise.completeWithTask {

@@ -10,6 +10,7 @@ final class RPCServer {
     private let nfs: NFSService
     private let mount: MountService
     private let admission: Admission
+    let tls: ServerTLS
     private let onEvent: (String) -> Void
     /// What connections receive into.
     let spareBuffers = SpareBuffers()
@@ -25,13 +26,14 @@ final class RPCServer {
     static let connectionsOfOneStandard = connectionsMaximum / 2
 
     init(
-        nfs: NFSService, mount: MountService, admission: Admission,
+        nfs: NFSService, mount: MountService, admission: Admission, tls: ServerTLS,
         connectionsOfOneMaximum: Int = connectionsOfOneStandard,
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
         self.mount = mount
         self.admission = admission
+        self.tls = tls
         self.connectionsOfOneMaximum = connectionsOfOneMaximum
         self.onEvent = onEvent
     }

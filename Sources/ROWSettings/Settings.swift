@@ -33,11 +33,12 @@ public struct Settings: Sendable {
         var reader = ValueReader(source)
         let state: AbsolutePath? = reader.value("state")
         let catalogue = reader.text("catalogue")
+        let tls = Self.tls(&reader)
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
             reader.path = [SettingKey.images, image]
-            let common = Values(image: &reader)
+            let common = Values(image: &reader, tls: tls)
             let first = sessions.count
             if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
             for name in names {
@@ -69,6 +70,14 @@ public struct Settings: Sendable {
 }
 
 extension Settings {
+    private static func tls(_ reader: inout ValueReader) -> TLSFiles {
+        let certificate: AbsolutePath? = reader.value("tls-cert")
+        let key: AbsolutePath? = reader.value("tls-key")
+        let authorities: AbsolutePath? = reader.value("tls-ca")
+        return TLSFiles(
+            certificate: certificate?.text, key: key?.text, authorities: authorities?.text)
+    }
+
     /// What a proxy can be told.
     fileprivate struct Values: Equatable, Sendable {
         let source: String
@@ -78,6 +87,8 @@ extension Settings {
         private let managesGroups: Bool
         private let portmap: ListenAddress?
         private let registers: Bool
+        private let tls: TLSFiles
+        private let requiresTLS: Bool
         private let cacheSize: ByteSize?
         private let timeout: Timeout?
         private(set) var durability = Proxy.Durability.strict
@@ -88,7 +99,8 @@ extension Settings {
         private var record: AbsolutePath?
         private var profile: AbsolutePath?
 
-        init(image reader: inout ValueReader) {
+        init(image reader: inout ValueReader, tls: TLSFiles) {
+            self.tls = tls
             let sources = reader.list("source")
             if sources.isEmpty {
                 reader.complain(
@@ -102,6 +114,7 @@ extension Settings {
             managesGroups = reader.value("manage-gids") ?? false
             portmap = reader.value("portmap")
             registers = reader.value("register") ?? false
+            requiresTLS = reader.value("require-tls") ?? false
             cacheSize = reader.value("cache-size")
             timeout = reader.value("main-timeout")
         }
@@ -152,6 +165,8 @@ extension Settings {
             configuration.managesGroups = managesGroups
             configuration.portmap = portmap.map { Proxy.PortmapAddress($0) }
             configuration.registers = registers
+            configuration.tls = tls
+            configuration.requiresTLS = requiresTLS
             if let cacheSize { configuration.cacheSize = cacheSize }
             if let timeout {
                 configuration.mainTimeout = .milliseconds(Int64(timeout.seconds * 1000))

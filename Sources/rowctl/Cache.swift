@@ -24,6 +24,8 @@ struct ImageOptions: ParsableArguments {
             """)
     var image: String
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var state: StateOption
 
     /// Has something done to the image.
@@ -36,6 +38,7 @@ struct ImageOptions: ParsableArguments {
             image: ApplianceImage.isOne(image)
                 ? try ApplianceImage.known(image, state.directory) : try .parse(image),
             session: "none", state: state.directory)
+        configuration.tls = tls.files
         if let cacheSize { configuration.cacheSize = cacheSize }
         let last = Mutex<ImageReport?>(nil)
         try await Proxy.carryOut(task, configuration) { new in

@@ -88,7 +88,9 @@ struct Serve: AsyncParsableCommand {
             ("--profile", profiles.profile != nil), ("--listen", network.listen != nil),
             ("--allow", !network.allow.isEmpty), ("--root", network.rootAccess != nil),
             ("--manage-gids", network.manageGids), ("--portmap", network.portmap != nil),
-            ("--register", network.register),
+            ("--register", network.register), ("--require-tls", network.requiresTLS),
+            ("--tls-cert", main.tls.certificate != nil), ("--tls-key", main.tls.key != nil),
+            ("--tls-ca", main.tls.authorities != nil),
         ]
         return given.filter(\.1).map(\.0)
     }
@@ -131,6 +133,8 @@ struct Export: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
@@ -140,6 +144,7 @@ struct Export: AsyncParsableCommand {
             throw UsageError(description: "'\(directory)' is not a directory of this machine")
         }
         network.apply(to: &configuration)
+        configuration.tls = tls.files
         configuration.isReadOnly = true
         try await serve(configuration)
     }
