@@ -184,7 +184,8 @@ let package = Package(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
         .testTarget(
-            name: "ROWSettingsTests", dependencies: ["ROWSettings", system],
+            name: "ROWSettingsTests",
+            dependencies: ["ROWSettings", "ROWProxy", "NFSClient", system],
             swiftSettings: settings),
         .testTarget(
             name: "DoctorTests",

@@ -104,12 +104,9 @@ extension RPCConnection {
 
     func lostError(_ cause: (any Error)?) -> NFSClientError {
         if let known = cause as? NFSClientError { return known }
-        // An end that goes without a word is no failure of TLS.
-        if let cause, !(cause is NIOSSLError) || cause as? NIOSSLError != .uncleanShutdown,
-            TLSFailure.reason(of: cause) != nil
-        {
-            return tlsError(cause)
-        }
+        // One that ends without the farewell of TLS has ended all the same.
+        let cause = cause as? NIOSSLError == .uncleanShutdown ? nil : cause
+        if let cause, TLSFailure.reason(of: cause) != nil { return tlsError(cause) }
         let reason = cause.map { "\($0)" } ?? "the server ended it"
         return NFSClientError(.connectionLost, "The connection to \(server) was lost: \(reason)")
     }

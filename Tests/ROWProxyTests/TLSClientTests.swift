@@ -57,7 +57,7 @@ import Testing
         #expect(Array(data.readableBytesView) == Self.pattern)
         _ = try await site.create("new", "by way of TLS")
         let main = try await site.proxy.status().main
-        #expect(main.servers.first?.error == nil)
+        #expect(main.first?.lastError == nil)
         try await site.stop()
         try await gateway.stop()
     }
@@ -148,7 +148,7 @@ import Testing
         let calls = main.calls(.getattr) + main.calls(.lookup)
         let served = try await Served.start(.server(url), in: folder) { $0.tls = mine }
         let error = try await poll(for: "reason in the main's state", within: .seconds(20)) {
-            try await served.proxy.status().main.servers.first?.error
+            try await served.proxy.status().main.first?.lastError
         }
         #expect(error.contains("does not offer TLS"))
         #expect(main.calls(.getattr) + main.calls(.lookup) == calls)

@@ -6,6 +6,7 @@ import NIOSSL
 import ONCRPC
 import ROWTestKit
 import Testing
+import XDR
 
 @testable import ROWProxy
 
