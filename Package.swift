@@ -78,7 +78,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "NFSClient", dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio + tls,
+            name: "NFSClient",
+            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio + tls,
             swiftSettings: settings),
         .target(
             name: "ROWRemote",

@@ -136,8 +136,8 @@ extension Proxy {
             return missingServer(of: wanted)
         }
 
-        /// One that another wants to be asked, and that is not, however it is reached, or not with the protection that it
-        /// wants.
+        /// One that another wants to be asked, and that is not, however it is reached, or not with the
+        /// protection that it wants.
         private func missingServer(of wanted: SharedSettings) -> String? {
             guard let servers else { return nil }
             let there = Self.urls(servers)
