@@ -189,8 +189,10 @@ import Testing
             let reason = try await failure(url(port: served.port, host: host), mine)
             #expect(reason.contains("for another name"), "\(reason)")
         }
+        let others = try await Certificates()
+        defer { withExtendedLifetime(others) {} }
         var strange = mine
-        strange.authorities = try await Certificates().authority
+        strange.authorities = others.authority
         #expect(try await failure(url(port: served.port), strange).contains("vouches for"))
         // Without --tls-ca those that this machine trusts, of whom this is none.
         let reason = try await failure(url(port: served.port, "tls"), nil)
@@ -205,7 +207,9 @@ import Testing
         let reason = try await failure(
             url(port: served.port, "tls"), TLSFiles(authorities: certificates.authority))
         #expect(reason.contains("wants a certificate"), "\(reason)")
-        var strange = try await Certificates().issue("strange")
+        let others = try await Certificates()
+        defer { withExtendedLifetime(others) {} }
+        var strange = try await others.issue("strange")
         strange.authorities = certificates.authority
         let refusal = try await failure(url(port: served.port), strange)
         #expect(refusal.contains("does not know who vouches"), "\(refusal)")

@@ -125,12 +125,14 @@ import XDR
     @Test(arguments: Stranger.allCases)
     private func strangersAreRefused(stranger: Stranger) async throws {
         let certificates = try await Certificates()
+        let others = try await Certificates()
+        defer { withExtendedLifetime(others) {} }
         let served = try await served(certificates)
         var files = try await certificates.issue("client")
         switch stranger {
         case .withoutCertificate, .oldProtocol, .otherApplication: break
         case .ofAnotherAuthority:
-            files = try await Certificates().issue("client")
+            files = try await others.issue("client")
             files.authorities = certificates.authority
         case .expired:
             files = try await certificates.issue(Certificates.Holder(name: "old", days: -1))
