@@ -73,7 +73,7 @@ import Testing
         let error = try #require(throws: NFSClientError.self) { try NFSURL(text) }
         #expect(error.code == .badURL)
         #expect(error.context.contains(reason), "\(error.context)")
-        #expect(error.context.contains("nfs://host[:port]/export[?mountport=N]"))
+        #expect(error.context.contains("nfs://host[:port]/export[?mountport=N&xprtsec=mtls]"))
     }
 
     @Test func aPathOf1024BytesIsTaken() throws {
