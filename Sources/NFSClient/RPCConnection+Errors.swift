@@ -73,13 +73,20 @@ extension RPCConnection {
             "\(server) sent what is no reply. \(error). Check that the port is that of the program")
     }
 
-    /// It does not offer TLS, or not this kind.
+    /// It does not offer TLS.
     var tlsRefusedError: NFSClientError {
         NFSClientError(
             .tlsFailed,
             "\(server) does not offer TLS, and xprtsec=\(options.security.rawValue) wants it, so nothing is asked "
                 + "of it. Check that it has a certificate (rowctl: --tls-cert, --tls-key) and that nobody on the way "
                 + "answers for it")
+    }
+
+    var tlsUnnamedError: NFSClientError {
+        NFSClientError(
+            .tlsFailed,
+            "\(server) does not speak RPC inside of TLS (ALPN \(TLSCredentials.applicationProtocol)). Check "
+                + "that the port is that of the program")
     }
 
     var tlsSilentError: NFSClientError {

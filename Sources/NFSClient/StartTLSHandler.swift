@@ -79,7 +79,7 @@ final class StartTLSHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard case .handshaking = state, case .handshakeCompleted(let name) = event as? TLSUserEvent
         else { return context.fireUserInboundEventTriggered(event) }
         guard name == TLSCredentials.applicationProtocol else {
-            return fail(connection.tlsRefusedError, context)
+            return fail(connection.tlsUnnamedError, context)
         }
         end()
         context.fireChannelActive()

@@ -63,6 +63,9 @@ final class RawConnection: Sendable {
         }.get()
     }
 
+    /// Takes no replies from now on.
+    func stopReading() async throws { try await channel.setOption(.autoRead, value: false).get() }
+
     /// Takes replies from now on.
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
 

@@ -200,6 +200,49 @@ import Testing
         try await served.stop()
     }
 
+    private enum Strangeness: CaseIterable {
+        case bytesBehindTheAnswer, noHandshake, oldProtocol, otherApplication, expired
+    }
+
+    @Test(arguments: Strangeness.allCases)
+    private func aServerDoesAsTheStandardSays(strangeness: Strangeness) async throws {
+        let certificates = try await Certificates()
+        var files = try await certificates.issue("server")
+        if strangeness == .expired {
+            files = try await certificates.issue(Certificates.Holder(name: "old", days: -1))
+        }
+        var tls = TLSConfiguration.makeServerConfiguration(
+            certificateChain: try NIOSSLCertificate.fromPEMFile(try #require(files.certificate))
+                .map { .certificate($0) },
+            privateKey: .privateKey(
+                try NIOSSLPrivateKey(file: try #require(files.key), format: .pem)))
+        if strangeness == .oldProtocol { tls.maximumTLSVersion = .tlsv12 }
+        tls.applicationProtocols = strangeness == .otherApplication ? ["h2"] : ["sunrpc"]
+        let server = try await StrangeTLSServer.start(
+            behind: strangeness == .bytesBehindTheAnswer ? [0x80, 0, 0, 4] : [],
+            strangeness == .noHandshake ? nil : tls)
+        var options = NFSClient.Options()
+        options.connection.reservedPort = .never
+        if strangeness == .noHandshake { options.connection.connectTimeout = .milliseconds(300) }
+        options.connection.credentials = TLSCredentials(
+            TLSFiles(authorities: certificates.authority))
+        let target = try url(port: server.port, "tls")
+        let error = try await #require(throws: NFSClientError.self) {
+            try await NFSClient.connect(target, options: options)
+        }
+        #expect(error.code == .tlsFailed)
+        let reason =
+            switch strangeness {
+            case .bytesBehindTheAnswer: "does not offer TLS"
+            case .noHandshake: "did not end within 0.3 s"
+            case .oldProtocol: "does not speak TLS 1.3"
+            case .otherApplication: "does not speak RPC"
+            case .expired: "has expired"
+            }
+        #expect(error.context.contains(reason), "\(error)")
+        try await server.stop()
+    }
+
     @Test func aServerThatWantsACertificateSaysSo() async throws {
         let certificates = try await Certificates()
         let server = try await certificates.issue("server")

@@ -116,6 +116,39 @@ import XDR
         try await served.stop()
     }
 
+    /// What TLS holds back counts for the limits as well.
+    @Test func aClientThatReadsNoRepliesIsNotServedFurther() async throws {
+        let certificates = try await Certificates()
+        let folder = try TemporaryDirectory()
+        // A process of its own, whose memory nothing else uses.
+        let proxy = try await RowctlProcess.start(
+            [
+                "serve", try folder.directory("image"), "--session", "s", "--state",
+                try folder.directory("state"),
+            ] + (try await certificates.issue("server").arguments))
+        let client = try await Served.client(port: proxy.export.port, "s")
+        let file = try await client.create("huge")
+        _ = try await client.setattr(file, NFS3.SetAttributes(size: 1 << 20)).success
+        let raw = try await RawConnection.connect(port: proxy.export.port)
+        raw.send(Self.probe)
+        #expect(try await raw.next() == Self.answer)
+        try await raw.startTLS(try await certificates.issue("client").configuration())
+        raw.send(Message.nfs(xid: 9, .getattr, file))
+        #expect(try await raw.reply()?.xid == 9)
+        try await raw.stopReading()
+        let before = try ProcessMemory.residentBytes(of: proxy.processID)
+        let read = NFS3.Read.Arguments(file: file, offset: 0, count: 1 << 20)
+        for xid in 0..<300 { raw.send(Message.nfs(xid: UInt32(xid), .read, read)) }
+        // Others are served meanwhile.
+        for _ in 0..<200 { #expect(try await client.getattr(file).status == .ok) }
+        let grown = try ProcessMemory.residentBytes(of: proxy.processID) - before
+        #expect(grown < 60 << 20, "\(grown >> 20) MiB")
+        try await raw.startReading()
+        for xid in 0..<300 { #expect(try await raw.reply()?.xid == UInt32(xid)) }
+        await client.close()
+        try await proxy.terminate()
+    }
+
     // MARK: Who is let in
 
     private enum Stranger: CaseIterable {
