@@ -15,6 +15,10 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let tls: [Target.Dependency] = [
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOTLS", package: "swift-nio"),
+]
 
 /// A program without any shared library (`make static`). Debian's static libtirpc wants a GSS library that
 /// there is none of, so it does without registration at rpcbind.
@@ -45,6 +49,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.36.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -73,7 +78,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "NFSClient", dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio,
+            name: "NFSClient",
+            dependencies: ["XDR", "ONCRPC", "NFSProtocol", "CLinux"] + nio + tls,
             swiftSettings: settings),
         .target(
             name: "ROWRemote",
@@ -87,7 +93,7 @@ let package = Package(
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "CLinux", system,
             ]
-                + nio + tirpc,
+                + nio + tls + tirpc,
             swiftSettings: settings),
         .target(name: "Supervision", dependencies: ["CLinux"], swiftSettings: settings),
         .target(
@@ -179,7 +185,7 @@ let package = Package(
             dependencies: [
                 "XDR", "ONCRPC", "NFSProtocol", "NFSClient", "ROWCore", "ROWProxy", "ROWTestKit",
                 "rowctl", system, .product(name: "NIOEmbedded", package: "swift-nio"),
-            ] + nio, swiftSettings: settings),
+            ] + nio + tls, swiftSettings: settings),
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
@@ -192,7 +198,8 @@ let package = Package(
         .testTarget(
             name: "ROWSettingsTests",
             dependencies: [
-                "Console", "ROWSettings", system, .product(name: "Logging", package: "swift-log"),
+                "Console", "ROWSettings", "ROWProxy", "NFSClient", system,
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: settings),
         .testTarget(
             name: "DoctorTests",

@@ -13,6 +13,7 @@ public enum Examination {
             KernelClientCheck.findings(surroundings),
             plan.configurationFindings,
             RightsCheck.findings(plan),
+            CertificateCheck.findings(surroundings),
             SpaceCheck.findings(plan),
             FileSystemCheck.findings(plan, surroundings),
             DescriptorCheck.findings(plan, surroundings, listeners.processes),

@@ -17,6 +17,7 @@ public struct Finding: Sendable, Hashable, Encodable {
         case portMapper = "port-mapper"
         case state
         case keys
+        case certificate
         case space
         case fileSystem = "file-system"
         case descriptors

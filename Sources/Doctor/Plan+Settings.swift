@@ -46,6 +46,7 @@ extension Plan {
         var configuration = Proxy.Configuration(
             image: .directory("/"), session: session.name, state: state)
         session.apply(to: &configuration)
+        tls = configuration.tls
         images[index].listen = ListenAddress(host: configuration.host, port: configuration.port)
         images[index].portmap = configuration.portmap.map {
             ListenAddress(host: $0.host ?? configuration.host, port: $0.port)

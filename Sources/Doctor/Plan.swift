@@ -10,6 +10,8 @@ public struct Plan: Sendable {
     public var configuration: String?
     /// Whether machines are to boot here.
     public var bootsMachines = false
+    /// The certificates that servers are asked with, as the file says.
+    public var tls = TLSFiles()
     /// What is wrong with the file itself.
     var configurationFindings: [Finding] = []
 

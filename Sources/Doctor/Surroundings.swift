@@ -15,6 +15,8 @@ public struct Surroundings: Sendable {
     public var patience = Duration.seconds(2)
     /// Whether servers are called from ports that only root may use.
     public var reservedPort = RPCConnection.ReservedPort.ifPermitted
+    /// The certificates that servers are asked with.
+    public var tls = TLSFiles()
     public var now = Date()
     /// Nil: the kernel does not say.
     public var isClockSynchronized = Clock.isSynchronized

@@ -30,6 +30,7 @@ public struct MountClient: Sendable {
         }
         var connection = options.connection
         connection.reconnection = .never
+        connection.probe = (Mount.program, Mount.version)
         return MountClient(
             credential: options.credential, timeout: options.timeout,
             caller: try await RPCCaller.connect(

@@ -24,6 +24,13 @@ public struct NFSClient: Sendable {
         public var portmapPort = Int(Portmap.port)
 
         public init() {}
+
+        /// The same for an export that wants what its URL says.
+        package func reaching(_ url: NFSURL) -> Options {
+            var options = self
+            options.connection.security = url.security
+            return options
+        }
     }
 
     /// Where NFS listens unless told otherwise.
@@ -45,6 +52,7 @@ public struct NFSClient: Sendable {
         _ url: NFSURL, options: Options = Options(),
         on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
     ) async throws -> NFSClient {
+        let options = options.reaching(url)
         let root = try await rootHandle(of: url, options: options, on: eventLoop)
         return try await connect(
             host: url.host, port: try await nfsPort(of: url, options: options, on: eventLoop),
@@ -59,7 +67,7 @@ public struct NFSClient: Sendable {
         on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next()
     ) async throws -> NFS3.FileHandle {
         let mount = try await MountClient.connect(
-            host: url.host, port: url.mountPort, options: options, on: eventLoop)
+            host: url.host, port: url.mountPort, options: options.reaching(url), on: eventLoop)
         do {
             let mounted = try await mount.mount(Mount.DirectoryPath(url.path))
             await mount.close()

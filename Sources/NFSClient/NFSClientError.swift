@@ -19,6 +19,9 @@ public struct NFSClientError: Error, Sendable, Equatable, CustomStringConvertibl
         case timedOut
         /// MNT was answered with this status.
         case mountRefused(Mount.Status)
+        /// TLS was asked for, and is not offered, or one of the ends does not accept the other's certificate, or this
+        /// end's files are of no use.
+        case tlsFailed
         /// The port mapper could not be asked or does not know the program.
         case portmapFailed
         /// The server understood the call but did not carry it out (RFC 5531 §9, accept_stat).

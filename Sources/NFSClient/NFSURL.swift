@@ -1,4 +1,4 @@
-/// `nfs://host[:port]/export[?mountport=N]`: where an exported tree is.
+/// `nfs://host[:port]/export[?mountport=N&xprtsec=none|tls|mtls]`: where an exported tree is.
 ///
 /// The host is a name, an IPv4 address or an IPv6 address in brackets. `%XX` in the path stands for
 /// one byte, so a path may hold any bytes. Without ports the port mapper of the host is asked.
@@ -11,12 +11,18 @@ public struct NFSURL: Hashable, Sendable {
     public var mountPort: Int?
     /// The exported path, from its leading slash. No assumption about its encoding.
     public var path: [UInt8]
+    /// What protects calls on their way; both ends' names are checked then.
+    public var security = TransportSecurity.none
 
-    public init(host: String, port: Int? = nil, mountPort: Int? = nil, path: [UInt8]) {
+    public init(
+        host: String, port: Int? = nil, mountPort: Int? = nil, path: [UInt8],
+        security: TransportSecurity = .none
+    ) {
         self.host = host
         self.port = port
         self.mountPort = mountPort
         self.path = path
+        self.security = security
     }
 
     /// The most bytes in a path (MNTPATHLEN, RFC 1813 §5.1.1).
@@ -28,7 +34,7 @@ public struct NFSURL: Hashable, Sendable {
             NFSClientError(
                 .badURL,
                 "\"\(string)\" is no NFS URL: \(reason). "
-                    + "Write nfs://host[:port]/export[?mountport=N]")
+                    + "Write nfs://host[:port]/export[?mountport=N&xprtsec=mtls]")
         }
         func parsePort(_ text: Substring, _ name: String) throws(NFSClientError) -> Int {
             guard text.utf8.allSatisfy({ (48...57).contains($0) }), let port = Int(text),
@@ -46,13 +52,22 @@ public struct NFSURL: Hashable, Sendable {
         if let query = rest.firstIndex(of: "?") {
             let options = rest[rest.index(after: query)...]
             rest = rest[..<query]
+            var names: Set<Substring> = []
             for option in options.split(separator: "&", omittingEmptySubsequences: false) {
                 let parts = option.split(
                     separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                guard parts.count == 2, parts[0] == "mountport", mountPort == nil else {
+                guard parts.count == 2, names.insert(parts[0]).inserted else {
                     throw bad("the option \"\(option)\" is unknown or given twice")
                 }
-                mountPort = try parsePort(parts[1], "mount port")
+                switch parts[0] {
+                case "mountport": mountPort = try parsePort(parts[1], "mount port")
+                case "xprtsec":
+                    guard let security = TransportSecurity(rawValue: String(parts[1])) else {
+                        throw bad("xprtsec is \"\(parts[1])\", and must be none, tls or mtls")
+                    }
+                    self.security = security
+                default: throw bad("the option \"\(option)\" is unknown or given twice")
+                }
             }
         }
 
@@ -133,7 +148,11 @@ extension NFSURL: CustomStringConvertible {
                 text.unicodeScalars.append(digits[Int(byte & 15)])
             }
         }
-        if let mountPort { text += "?mountport=\(mountPort)" }
+        let options = [
+            mountPort.map { "mountport=\($0)" },
+            security == .none ? nil : "xprtsec=\(security.rawValue)",
+        ].compactMap(\.self)
+        if !options.isEmpty { text += "?" + options.joined(separator: "&") }
         return text
     }
 

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOSSL
 import ONCRPC
 import XDR
 
@@ -72,8 +73,47 @@ extension RPCConnection {
             "\(server) sent what is no reply. \(error). Check that the port is that of the program")
     }
 
+    /// It does not offer TLS.
+    var tlsRefusedError: NFSClientError {
+        NFSClientError(
+            .tlsFailed,
+            "\(server) does not offer TLS, and xprtsec=\(options.security.rawValue) wants it, so nothing is asked "
+                + "of it. Check that it has a certificate (rowctl: --tls-cert, --tls-key) and that nobody on the way "
+                + "answers for it")
+    }
+
+    var tlsUnnamedError: NFSClientError {
+        NFSClientError(
+            .tlsFailed,
+            "\(server) does not speak RPC inside of TLS (ALPN \(TLSCredentials.applicationProtocol)). Check "
+                + "that the port is that of the program")
+    }
+
+    var tlsSilentError: NFSClientError {
+        NFSClientError(
+            .tlsFailed,
+            "The TLS handshake with \(server) did not end within "
+                + "\(Double(options.connectTimeout.nanoseconds) / 1e9) s. Check that the server is up"
+        )
+    }
+
+    var tlsEndedError: NFSClientError {
+        NFSClientError(
+            .tlsFailed,
+            "\(server) ended the connection before TLS was there. Its log says why, if it is rowctl "
+                + "(rowctl stat-session)")
+    }
+
+    func tlsError(_ cause: any Error) -> NFSClientError {
+        NFSClientError(
+            .tlsFailed, "TLS with \(server) failed: \(TLSFailure.reason(of: cause) ?? "\(cause)")")
+    }
+
     func lostError(_ cause: (any Error)?) -> NFSClientError {
         if let known = cause as? NFSClientError { return known }
+        // One that ends without the farewell of TLS has ended all the same.
+        let cause = cause as? NIOSSLError == .uncleanShutdown ? nil : cause
+        if let cause, TLSFailure.reason(of: cause) != nil { return tlsError(cause) }
         let reason = cause.map { "\($0)" } ?? "the server ended it"
         return NFSClientError(.connectionLost, "The connection to \(server) was lost: \(reason)")
     }

@@ -1,4 +1,6 @@
+import NFSProtocol
 public import NIOCore
+import NIOSSL
 
 extension RPCConnection {
     /// How a connection is made and what it may hold.
@@ -22,7 +24,24 @@ extension RPCConnection {
         /// The size of each receive buffer, in bytes.
         public var receiveBufferBytes = 512 << 10
 
+        /// What protects calls. A server that does not offer it is not called.
+        public var security = TransportSecurity.none
+        /// What proves who the ends are; without it a server must be known to an authority that this machine
+        /// trusts.
+        public var credentials: TLSCredentials?
+        /// The program and version whose NULL asks for TLS.
+        var probe = (program: NFS3.program, version: NFS3.version)
+
         public init() {}
+
+        /// What handshakes are made with; nil for none.
+        var tlsContext: NIOSSLContext? {
+            get throws(NFSClientError) {
+                guard security != .none else { return nil }
+                return try (credentials ?? TLSCredentials(TLSFiles()))
+                    .context(for: .client(isMutual: security == .mutual))
+            }
+        }
     }
 
     /// What follows the loss of a connection.

@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import NIOSSL
 import ONCRPC
 
 /// How a connection is made, kept and made again.
@@ -22,6 +23,11 @@ extension RPCConnection {
         HostResolver.resolve(host: host, port: port, on: eventLoop).assumeIsolated().whenComplete {
             switch $0 {
             case .success(let addresses):
+                do throws(NFSClientError) {
+                    self.tlsContext = try self.options.tlsContext
+                } catch {
+                    return self.attemptFailed(error)
+                }
                 self.attempt(
                     addresses[...], localPorts: self.localPorts.candidates()[...])
             case .failure(let error):
@@ -59,7 +65,8 @@ extension RPCConnection {
     }
 
     private func bootstrap(to address: SocketAddress, from localPort: Int?) -> ClientBootstrap {
-        let handler = NIOLoopBound(RPCConnectionHandler(connection: self), eventLoop: eventLoop)
+        let handler = NIOLoopBound(
+            (RPCConnectionHandler(connection: self), tls: tlsContext), eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(options.connectTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -70,8 +77,17 @@ extension RPCConnection {
                     try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
                         of: NIOBSDSocket.Handle.self
                     ) { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
-                    try handler.value.receiver.install(in: channel)
-                    try channel.pipeline.syncOperations.addHandler(handler.value)
+                    let (handler, tls) = handler.value
+                    if let tls {
+                        try channel.receiveForTLS()
+                        try channel.pipeline.syncOperations.addHandler(
+                            StartTLSHandler(
+                                connection: handler.connection, tls: tls, receiver: handler.receiver
+                            ))
+                    } else {
+                        try handler.receiver.install(in: channel)
+                    }
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
         guard let localPort else { return bootstrap }
@@ -83,7 +99,7 @@ extension RPCConnection {
         return bootstrap.channelOption(.socketOption(.so_reuseaddr), value: 1).bind(to: local)
     }
 
-    private func attemptFailed(_ cause: any Error) {
+    func attemptFailed(_ cause: any Error) {
         guard case .connecting = transport else { return }
         let error = connectError(cause)
         let waiters = connectWaiters
@@ -177,7 +193,7 @@ final class RPCConnectionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     let receiver: RecordReceiver
-    private let connection: RPCConnection
+    let connection: RPCConnection
     private var failure: (any Error)?
 
     init(connection: RPCConnection) {

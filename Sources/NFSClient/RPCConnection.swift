@@ -1,4 +1,5 @@
 public import NIOCore
+import NIOSSL
 public import ONCRPC
 import XDR
 
@@ -55,6 +56,8 @@ public final class RPCConnection {
 
     var transport = Transport.idle
     var localPorts: LocalPorts
+    /// What the next handshake is made with.
+    var tlsContext: NIOSSLContext?
     /// Connections made so far.
     var connectionsMade: UInt64 = 0
     /// Complete replies so far, over all connections.

@@ -27,6 +27,7 @@ package final class RecordReceiver {
     private var neededBytes = 0
     /// How much of the stream is in the buffer that was lent for a read.
     private var lentBytes = 0
+    private var isLending = true
     private var isBroken = false
 
     /// - Parameter bufferBytes: the memory for a read, unless a larger record is under way.
@@ -51,6 +52,9 @@ package final class RecordReceiver {
             .recvAllocator,
             value: RecordBuffers(receiver: NIOLoopBound(self, eventLoop: channel.eventLoop)))
     }
+
+    /// What arrives from now on is in the memory of others: behind TLS, which hands over what it has deciphered.
+    package func stopLending() { isLending = false }
 
     /// Lends the memory for one read, which goes behind what is in it; then comes ``receive(_:)``.
     func nextBuffer() -> ByteBuffer {
@@ -99,11 +103,34 @@ package final class RecordReceiver {
     /// - Returns: how many bytes have arrived.
     @discardableResult
     package func receive(_ bytes: ByteBuffer) -> Int {
+        guard isLending else { return append(bytes) }
         let count = bytes.readableBytes - lentBytes
         isBroken = isBroken || hasBytes || count <= 0
         held = bytes
         lentBytes = 0
         return max(0, count)
+    }
+
+    /// Takes over a buffer that was not lent, or copies it behind the beginning of a record, for all of which there is
+    /// room then.
+    private func append(_ bytes: ByteBuffer) -> Int {
+        guard hasBytes else {
+            held = bytes
+            return bytes.readableBytes
+        }
+        let capacity = max(neededBytes, held.readableBytes + bytes.readableBytes)
+        let hasRoom = held.modifyIfUniquelyOwned { buffer in
+            guard buffer.writableBytes >= bytes.readableBytes else { return false }
+            buffer.writeImmutableBuffer(bytes)
+            return true
+        }
+        if hasRoom != true {
+            var copy = allocator.buffer(capacity: capacity)
+            copy.writeImmutableBuffer(held)
+            copy.writeImmutableBuffer(bytes)
+            held = copy
+        }
+        return bytes.readableBytes
     }
 
     /// - Returns: the next record without its marks, nil when more bytes must arrive first.
@@ -208,4 +235,15 @@ private struct RecordBuffers: RecvByteBufferAllocator {
 
     /// Always "may grow", so that the channel asks each time. It keeps the first buffer that it got.
     func record(actualReadBytes: Int) -> Bool { true }
+}
+
+extension Channel {
+    /// Has a channel receive for TLS, which takes what comes in pieces of its own.
+    package func receiveForTLS() throws {
+        guard let options = syncOptions else { throw ChannelError.operationUnsupported }
+        try options.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(
+                minimum: 4 << 10, initial: 32 << 10, maximum: 256 << 10))
+    }
 }

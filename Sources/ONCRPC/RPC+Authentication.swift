@@ -5,6 +5,8 @@ extension RPC {
     public enum Flavor {
         public static let none: UInt32 = 0
         public static let sys: UInt32 = 1
+        /// AUTH_TLS (RFC 9289 §8.1), which only asks for TLS.
+        public static let tls: UInt32 = 7
     }
 
     /// Who makes a call (RFC 5531 §8.2, opaque_auth).

@@ -66,6 +66,9 @@ extension RPC {
                     return .reject(xid: xid, .authError(AuthStatus.badCredential))
                 }
                 credential = .sys(parameters)
+            case Flavor.tls where procedure != 0 || !body.isEmpty:
+                // RFC 9289 §4.1.
+                return .reject(xid: xid, .authError(AuthStatus.badCredential))
             case _ where procedure == 0:
                 // NULL asks for no authentication, by convention (RFC 1813 §3.3.0).
                 credential = .other(flavor: flavor)

@@ -89,6 +89,11 @@ extension Proxy {
         public var managesGroups = false
         /// Answers for a machine without a port mapper.
         public var portmap: PortmapAddress?
+        /// The certificates of this process, for clients and for servers that are reached by TLS.
+        public var tls = TLSFiles()
+        /// Whether clients on other machines must use TLS.
+        public var requiresTLS = false
+        var handshakeTimeout = TimeAmount.seconds(10)
         /// Registers with the port mapper that runs on this machine.
         public var registers = false
         public var durability = Durability.strict
@@ -167,6 +172,32 @@ extension Proxy {
             return AddressRange.loopback.contains { $0.contains(address) }
         }
 
+        /// What servers are reached with.
+        var tlsCredentials: TLSCredentials { TLSCredentials(tls) }
+
+        private func checkTLS() throws(ConfigurationError) {
+            func fail(_ message: String) throws(ConfigurationError) {
+                throw ConfigurationError(message: message)
+            }
+            if (tls.certificate == nil) != (tls.key == nil) {
+                try fail(
+                    "a certificate and its key go together: give both --tls-cert and --tls-key")
+            }
+            guard tls.certificate == nil else { return }
+            if requiresTLS {
+                try fail(
+                    "--require-tls would shut everybody out: give a certificate with --tls-cert and --tls-key"
+                )
+            }
+            if let url = ((image.urls ?? []) + [shadow].compactMap(\.self))
+                .first(where: { $0.security == .mutual })
+            {
+                try fail(
+                    "\(url) wants a certificate of this machine: give one with --tls-cert and --tls-key, or write "
+                        + "xprtsec=tls")
+            }
+        }
+
         /// Finds what cannot be meant.
         public func check() throws(ConfigurationError) {
             do {
@@ -184,6 +215,7 @@ extension Proxy {
             }
             try image.check()
             try machines?.check()
+            try checkTLS()
             if registers, portmap != nil {
                 throw ConfigurationError(
                     message:

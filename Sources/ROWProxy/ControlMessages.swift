@@ -70,6 +70,8 @@ extension Proxy {
         var servers: String?
         /// The root that the image's manifest must have, in hexadecimal.
         var manifestRoot: String?
+        var tls: TLSFiles?
+        var requiresTLS: Bool?
 
         /// What a process wants of another.
         init(_ configuration: Configuration) {
@@ -85,6 +87,8 @@ extension Proxy {
             cacheSize = configuration.givenCacheSize?.bytes
             mainTimeout = configuration.givenMainTimeout?.nanoseconds
             manifestRoot = configuration.manifestRoot.map { "\($0)" }
+            tls = configuration.tls
+            requiresTLS = configuration.requiresTLS
             // A commit goes by what is remembered of the image.
             if case .servers(let urls) = configuration.image, !configuration.isPassing {
                 servers = Image.text(of: urls)
@@ -126,15 +130,24 @@ extension Proxy {
             if let root = wanted.manifestRoot, root != manifestRoot {
                 return "an image whose manifest is \(root)"
             }
+            if wanted.requiresTLS == true, requiresTLS != true { return "--require-tls" }
+            if let files = wanted.tls, files != TLSFiles(), files != tls {
+                return "--tls-cert, --tls-key and --tls-ca as they are given"
+            }
             return missingServer(of: wanted)
         }
 
-        /// One that another wants to be asked, and that is not, however it is reached.
+        /// One that another wants to be asked, and that is not, however it is reached, or not with the
+        /// protection that it wants.
         private func missingServer(of wanted: SharedSettings) -> String? {
             guard let servers else { return nil }
-            let names = Self.urls(servers).map { Proxy.canonicalName(of: $0) }
-            return Self.urls(wanted.servers ?? "")
-                .first { !names.contains(Proxy.canonicalName(of: $0)) }?.description
+            let there = Self.urls(servers)
+            return Self.urls(wanted.servers ?? "").first { url in
+                !there.contains {
+                    Proxy.canonicalName(of: $0) == Proxy.canonicalName(of: url)
+                        && $0.security == url.security
+                }
+            }?.description
         }
 
         private static func urls(_ text: String) -> [NFSURL] {
@@ -161,6 +174,8 @@ extension Proxy.Configuration {
         registers = settings.registers
         imageDurability = settings.durability
         unstableBytesMaximum = settings.unstableBytesMaximum
+        if let files = settings.tls { tls = files }
+        requiresTLS = settings.requiresTLS ?? false
         if let bytes = settings.cacheSize { cacheSize = ByteSize(bytes: bytes) }
         if let time = settings.mainTimeout { mainTimeout = .nanoseconds(time) }
         // An appliance has the servers that the catalogue says.

@@ -94,6 +94,7 @@ final class ImageLoop {
             onMount: { sampler.mark($0, "mount by \($1)", isMount: true) })
         server = RPCServer(
             nfs: nfs, mount: mount, admission: Admission(configuration.allow),
+            tls: try ServerTLS(configuration),
             connectionsOfOneMaximum: configuration.machines?.connectionsMaximum
                 ?? configuration.connectionsOfOneMaximum,
             connectionBytesMaximum: configuration.connectionBytesMaximum,
@@ -181,6 +182,7 @@ final class ImageLoop {
         let promise = loop.makePromise(of: RemoteShadow.Opened.self)
         var client = NFSClient.Options()
         client.connection.congestionControl = configuration.congestionControl
+        client.connection.credentials = configuration.tlsCredentials
         client.credential = configuration.mainCredential
         let (loop, clientOptions) = (loop, client)
         promise.completeWithTask {

@@ -181,6 +181,7 @@ public final class Proxy: Sendable {
         case .servers(let urls), .appliance(_, let urls):
             var options = NFSClient.Options()
             options.connection.congestionControl = configuration.congestionControl
+            options.connection.credentials = configuration.tlsCredentials
             // A connection that was lost is checked before it is used again.
             options.connection.reconnection = .never
             options.credential = configuration.mainCredential

@@ -45,8 +45,8 @@ final class RPCHandler: ChannelInboundHandler {
     private(set) var leftBytes = 0
     /// The turn (``ConnectionMemory/now``) of its last call, or in which it had taken its replies.
     private(set) var lastProgress = 0
-    private let server: RPCServer
-    private var context: ChannelHandlerContext?
+    let server: RPCServer
+    private(set) var context: ChannelHandlerContext?
     let receiver: RecordReceiver
     private var gathered: ByteBuffer
     private var parkedCalls = 0
@@ -58,6 +58,9 @@ final class RPCHandler: ChannelInboundHandler {
     private var isTurnScheduled = false
     private var hasUnflushed = false
     private var isPaused = false
+    var protection = Protection.none
+    /// Calls are refused until TLS is there.
+    var wantsTLS = false
 
     init(server: RPCServer, allocator: ByteBufferAllocator) {
         self.server = server
@@ -73,12 +76,14 @@ final class RPCHandler: ChannelInboundHandler {
         isOfThisMachine = client == ClientAddress(context.localAddress)
         hasPrivilegedPort = (context.remoteAddress?.port).map { $0 < 1024 } ?? false
         lastProgress = server.memory.now
+        lookAtTLS()
         server.opened(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         forget()
         self.context = nil
+        endTLS()
         server.closed(self)
     }
 
@@ -110,10 +115,6 @@ final class RPCHandler: ChannelInboundHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        context.close(promise: nil)
-    }
-
     /// Closes the connection once what has been answered is on its way.
     func close() {
         flush()
@@ -141,7 +142,7 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     /// The stream cannot be followed any further.
-    private func fail(_ reason: String) {
+    func fail(_ reason: String) {
         server.event("closed a connection from \(client): \(reason)")
         close()
     }
@@ -174,17 +175,22 @@ final class RPCHandler: ChannelInboundHandler {
         lastProgress = server.memory.now
         switch RPC.parseCall(record.readableBytesSpan) {
         case .call(let header):
+            // Few calls are of procedure 0, with which TLS begins.
+            if header.procedure == 0 || wantsTLS, screens(header) { return }
             server.serve(RPCCall(header: header, record: record, origin: self))
-        case .reject(let xid, let rejection):
-            write(size: rejection.encodedSize) { output in
-                RPC.encode(error: rejection, xid: xid, into: &output)
-            }
+        case .reject(let xid, let rejection): reject(xid: xid, rejection)
         case .notACall:
             fail("it sent something else than a call")
         }
     }
 
     // MARK: Replies
+
+    func reject(xid: UInt32, _ rejection: RPC.Rejection) {
+        write(size: rejection.encodedSize) { output in
+            RPC.encode(error: rejection, xid: xid, into: &output)
+        }
+    }
 
     /// Appends a record of `size` bytes.
     func write(size: Int, _ encode: (inout OutputRawSpan) -> Void) {
@@ -263,7 +269,8 @@ final class RPCHandler: ChannelInboundHandler {
         context.write(wrapOutboundOut(payload), promise: nil)
         hasUnflushed = true
         gathered.writeRepeatingByte(0, count: paddedCount(count) - count)
-        written()
+        // What TLS has been given counts for the channel's limits only when it is flushed.
+        if case .tls = protection { flush() } else { written() }
     }
 
     /// Appends a whole record that was encoded before.
@@ -283,7 +290,7 @@ final class RPCHandler: ChannelInboundHandler {
         }
     }
 
-    private func flush() {
+    func flush() {
         guard let context else { return }
         if gathered.readableBytes > 0 {
             hasUnflushed = false
@@ -308,6 +315,9 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     // MARK: Limits
+
+    /// Whether there are calls whose answers are still to come.
+    var hasParkedCalls: Bool { parkedCalls > 0 }
 
     /// A call waits for something.
     func parked(_ call: RPCCall.Parking) {

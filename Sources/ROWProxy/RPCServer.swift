@@ -10,6 +10,7 @@ final class RPCServer {
     private let nfs: NFSService
     private let mount: MountService
     private let admission: Admission
+    let tls: ServerTLS
     private let onEvent: (String) -> Void
     /// What connections receive into.
     let spareBuffers = SpareBuffers()
@@ -26,7 +27,7 @@ final class RPCServer {
     static let connectionsOfOneStandard = connectionsMaximum / 2
 
     init(
-        nfs: NFSService, mount: MountService, admission: Admission,
+        nfs: NFSService, mount: MountService, admission: Admission, tls: ServerTLS,
         connectionsOfOneMaximum: Int = connectionsOfOneStandard,
         connectionBytesMaximum: Int = ConnectionMemory.standardBytes,
         onEvent: @escaping (String) -> Void
@@ -34,6 +35,7 @@ final class RPCServer {
         self.nfs = nfs
         self.mount = mount
         self.admission = admission
+        self.tls = tls
         self.connectionsOfOneMaximum = connectionsOfOneMaximum
         memory = ConnectionMemory(maximum: connectionBytesMaximum)
         self.onEvent = onEvent

@@ -22,6 +22,7 @@ extension Replica {
     static func open(
         _ url: NFSURL, _ options: NFSClient.Options, known: Known? = nil, on loop: any EventLoop
     ) async throws -> Opened {
+        let options = options.reaching(url)
         if let known, let port = known.port {
             do {
                 let client = try await NFSClient.connect(

@@ -1,14 +1,17 @@
-import NFSClient
+public import NFSClient
 import NFSProtocol
 public import ROWCore
 
 extension StoredShadow {
     /// Removes a session's directory at its server, with all that is in it.
+    /// - Parameter tls: the certificates of this process.
     /// - Throws: `StateError`: what, why, and what to do.
-    public func remove() async throws {
+    public func remove(tls: TLSFiles = TLSFiles()) async throws {
         guard isReady else { return }
         do {
-            let client = try await NFSClient.connect(NFSURL(url))
+            var options = NFSClient.Options()
+            options.connection.credentials = TLSCredentials(tls)
+            let client = try await NFSClient.connect(NFSURL(url), options: options)
             do {
                 try await remove(with: client)
                 await client.close()

@@ -44,6 +44,14 @@ public struct Setting: Sendable {
         Setting(
             "log-level", .process, standard: "notice",
             "the least message that is written: debug, info, notice, warning or error"),
+            "tls-cert", .process, standard: "no TLS for clients",
+            "the file, in PEM, of this machine's certificate, by which clients know it, and servers"
+        ),
+        Setting("tls-key", .process, standard: "none", "the file of the certificate's private key"),
+        Setting(
+            "tls-ca", .process,
+            standard: "this machine's, for servers; clients need no certificate",
+            "the file of the authorities that vouch for the certificates of servers and clients"),
         Setting(
             "source", .image, isList: true, standard: "none: it must be given",
             "servers that have the image, nfs://HOST/EXPORT, or a directory, or an appliance"),
@@ -64,6 +72,9 @@ public struct Setting: Sendable {
             "where the port mapper's questions are answered, ADDRESS:PORT"),
         Setting(
             "register", .image, standard: "no", "whether to register with this machine's rpcbind"),
+        Setting(
+            "require-tls", .image, standard: "no",
+            "whether clients on other machines must use TLS"),
         Setting(
             "cache-size", .image, standard: "10G",
             "how much of the image is kept on this machine: 512M, 10G; 0 for nothing"),

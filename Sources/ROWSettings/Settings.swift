@@ -41,11 +41,12 @@ public struct Settings: Sendable {
         logFormat = reader.value("log-format")
         logLevel = reader.value("log-level")
         var places = PlacesTaken()
+        let tls = Self.tls(&reader)
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
             reader.path = [SettingKey.images, image]
-            let common = Values(image: &reader)
+            let common = Values(image: &reader, tls: tls)
             common.claim(&places, image, &reader)
             let first = sessions.count
             if names.isEmpty { reader.complain("it has no session: name one under 'sessions'") }
@@ -78,6 +79,14 @@ public struct Settings: Sendable {
 }
 
 extension Settings {
+    private static func tls(_ reader: inout ValueReader) -> TLSFiles {
+        let certificate: AbsolutePath? = reader.value("tls-cert")
+        let key: AbsolutePath? = reader.value("tls-key")
+        let authorities: AbsolutePath? = reader.value("tls-ca")
+        return TLSFiles(
+            certificate: certificate?.text, key: key?.text, authorities: authorities?.text)
+    }
+
     /// What a proxy can be told.
     fileprivate struct Values: Equatable, Sendable {
         let source: String
@@ -87,6 +96,8 @@ extension Settings {
         private let managesGroups: Bool
         private let portmap: ListenAddress?
         private let registers: Bool
+        private let tls: TLSFiles
+        private let requiresTLS: Bool
         private let cacheSize: ByteSize?
         private let timeout: Timeout?
         private(set) var durability = Proxy.Durability.strict
@@ -97,7 +108,8 @@ extension Settings {
         private var record: AbsolutePath?
         private var profile: AbsolutePath?
 
-        init(image reader: inout ValueReader) {
+        init(image reader: inout ValueReader, tls: TLSFiles) {
+            self.tls = tls
             let sources = reader.list("source")
             if sources.isEmpty {
                 reader.complain(
@@ -111,6 +123,7 @@ extension Settings {
             managesGroups = reader.value("manage-gids") ?? false
             portmap = reader.value("portmap")
             registers = reader.value("register") ?? false
+            requiresTLS = reader.value("require-tls") ?? false
             cacheSize = reader.value("cache-size")
             timeout = reader.value("main-timeout")
         }
@@ -176,6 +189,8 @@ extension Settings {
             configuration.managesGroups = managesGroups
             configuration.portmap = portmap.map { Proxy.PortmapAddress($0) }
             configuration.registers = registers
+            configuration.tls = tls
+            configuration.requiresTLS = requiresTLS
             if let cacheSize { configuration.cacheSize = cacheSize }
             if let timeout {
                 configuration.mainTimeout = .milliseconds(Int64(timeout.seconds * 1000))

@@ -25,6 +25,8 @@ struct ImageOptions: ParsableArguments {
             """)
     var image: String
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var state: StateOption
 
     /// Has something done to the image.
@@ -38,6 +40,7 @@ struct ImageOptions: ParsableArguments {
             image: ApplianceImage.isOne(image)
                 ? try ApplianceImage.known(image, state.directory) : try .parse(image),
             session: "none", state: state.directory)
+        configuration.tls = tls.files
         if let cacheSize { configuration.cacheSize = cacheSize }
         let last = Mutex<ImageReport?>(nil)
         let meter = ProgressMeter()

@@ -2,6 +2,7 @@ import ArgumentParser
 import Console
 import Doctor
 import Foundation
+import NFSClient
 import ROWProxy
 
 struct DoctorVerb: AsyncParsableCommand {
@@ -71,6 +72,8 @@ struct Examined: ParsableArguments {
     @Option(help: ArgumentHelp("How long an answer is waited for.", valueName: "seconds"))
     var timeout = 2.0
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -97,6 +100,8 @@ struct Examined: ParsableArguments {
     func findings() async throws -> [Finding] {
         var surroundings = Surroundings()
         surroundings.patience = .milliseconds(Int64(timeout * 1000))
-        return await Examination.findings(try plan(), surroundings)
+        let plan = try plan()
+        surroundings.tls = tls.files == TLSFiles() ? plan.tls : tls.files
+        return await Examination.findings(plan, surroundings)
     }
 }

@@ -97,7 +97,9 @@ struct MountVerb: AsyncParsableCommand {
             // Nothing is in a session that was never mounted.
             if isNew {
                 let shadow = try? StoredSession.read(folder).shadow
-                try? await StoredSession.remove(folder) { try await shadow?.remove() }
+                try? await StoredSession.remove(folder) {
+                    try await shadow?.remove(tls: main.tls.files)
+                }
             }
             throw error
         }

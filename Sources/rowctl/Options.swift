@@ -95,7 +95,9 @@ struct ProfileOptions: ParsableArguments {
 struct MainOptions: ParsableArguments {
     static let imageHelp: ArgumentHelp = """
         nfs://host[:port]/export[?mountport=N], or a directory of this machine. Several servers that \
-        have the same tree are written with commas between them; the first names the image. Or \
+        have the same tree are written with commas between them; the first names the image. With \
+        xprtsec=mtls, as in nfs://host/export?xprtsec=mtls, a server is asked by TLS or not at all, and both \
+        ends show certificates; with xprtsec=tls only the server does. Or \
         appliance://NAME@KEY[/VERSION], which the catalogue says the servers of.
         """
 
@@ -110,6 +112,8 @@ struct MainOptions: ParsableArguments {
                 """, valueName: "seconds"))
     var timeoutSeconds: Double?
 
+    @OptionGroup var tls: TLSOptions
+
     func validate() throws {
         guard let timeoutSeconds else { return }
         guard timeoutSeconds >= 0.1, timeoutSeconds <= 86_400 else {
@@ -118,12 +122,63 @@ struct MainOptions: ParsableArguments {
     }
 
     func apply(to configuration: inout Proxy.Configuration) {
+        configuration.tls = tls.files
         guard let timeoutSeconds else { return }
         configuration.mainTimeout = .milliseconds(Int64(timeoutSeconds * 1000))
     }
 
     /// For another process.
-    var arguments: [String] { timeoutSeconds.map { ["--main-timeout", "\($0)"] } ?? [] }
+    var arguments: [String] {
+        (timeoutSeconds.map { ["--main-timeout", "\($0)"] } ?? []) + tls.arguments
+    }
+}
+
+/// Who this process is, and whom it believes; the verbs that ask servers or serve take it.
+struct TLSOptions: ParsableArguments {
+    @Option(
+        name: .customLong("tls-cert"),
+        help: ArgumentHelp(
+            "This machine's certificate, in PEM.",
+            discussion: """
+                Shown to servers whose URL says xprtsec=mtls, and to clients that ask for TLS. Its \
+                subjectAltName must have the name or address by which clients know this machine. Files are \
+                read again when they have changed.
+                """, valueName: "file"))
+    var certificate: String?
+
+    @Option(
+        name: .customLong("tls-key"),
+        help: ArgumentHelp(
+            "The certificate's private key, which only its owner may read.", valueName: "file"))
+    var key: String?
+
+    @Option(
+        name: .customLong("tls-ca"),
+        help: ArgumentHelp(
+            "The authorities that vouch for the certificates of others.",
+            discussion: """
+                Clients that use TLS must then show one. Default: for servers those that this machine \
+                trusts, and clients need none.
+                """, valueName: "file"))
+    var authorities: String?
+
+    /// The same for a process that has another working directory.
+    var files: TLSFiles {
+        func absolute(_ path: String) -> String {
+            FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path)).string
+        }
+        return TLSFiles(
+            certificate: certificate.map(absolute), key: key.map(absolute),
+            authorities: authorities.map(absolute))
+    }
+
+    /// For another process.
+    var arguments: [String] {
+        [
+            ("--tls-cert", files.certificate), ("--tls-key", files.key),
+            ("--tls-ca", files.authorities),
+        ].flatMap { name, path in path.map { [name, $0] } ?? [] }
+    }
 }
 
 /// Where to listen and who may come in; the verbs that serve take it.
@@ -168,6 +223,16 @@ struct NetworkOptions: ParsableArguments {
     @Flag(help: "Register with this machine's port mapper (rpcbind) while serving.")
     var register = false
 
+    @Flag(
+        name: .customLong("require-tls"),
+        help: ArgumentHelp(
+            "Refuse the calls of other machines that come without TLS.",
+            discussion: """
+                Those of this machine cross no network. Needs --tls-cert and --tls-key; with --tls-ca, \
+                nobody comes in without a certificate.
+                """))
+    var requiresTLS = false
+
     func apply(to configuration: inout Proxy.Configuration) {
         if let listen { configuration.listen(at: listen) }
         configuration.allow = allow
@@ -175,6 +240,7 @@ struct NetworkOptions: ParsableArguments {
         configuration.managesGroups = manageGids
         configuration.portmap = portmap.map { Proxy.PortmapAddress($0) }
         configuration.registers = register
+        configuration.requiresTLS = requiresTLS
     }
 }
 

@@ -24,6 +24,8 @@ struct Remove: AsyncParsableCommand {
     @Flag(help: "Leave what is on a shadow server to the server's administrator.")
     var leaveServerData = false
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var state: StateOption
 
     func run() async throws {
@@ -64,7 +66,7 @@ struct Remove: AsyncParsableCommand {
         }
         if isReadable { try state.directory.letGo(name) }
         try await StoredSession.remove(directory) {
-            if !leaveServerData { try await shadow?.remove() }
+            if !leaveServerData { try await shadow?.remove(tls: tls.files) }
         }
         print("removed \(what)")
     }

@@ -92,7 +92,9 @@ struct Serve: AsyncParsableCommand {
             ("--profile", profiles.profile != nil), ("--listen", network.listen != nil),
             ("--allow", !network.allow.isEmpty), ("--root", network.rootAccess != nil),
             ("--manage-gids", network.manageGids), ("--portmap", network.portmap != nil),
-            ("--register", network.register),
+            ("--register", network.register), ("--require-tls", network.requiresTLS),
+            ("--tls-cert", main.tls.certificate != nil), ("--tls-key", main.tls.key != nil),
+            ("--tls-ca", main.tls.authorities != nil),
         ]
         return given.filter(\.1).map(\.0)
     }
@@ -137,6 +139,8 @@ struct Export: AsyncParsableCommand {
 
     @OptionGroup var network: NetworkOptions
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var log: LogOptions
 
     @OptionGroup var state: StateOption
@@ -149,6 +153,7 @@ struct Export: AsyncParsableCommand {
             throw UsageError(description: "'\(directory)' is not a directory of this machine")
         }
         network.apply(to: &configuration)
+        configuration.tls = tls.files
         configuration.isReadOnly = true
         try await serve(configuration)
     }

@@ -45,6 +45,8 @@ struct Upgrade: AsyncParsableCommand {
     @Flag(help: "As JSON, whose keys are stable.")
     var json = false
 
+    @OptionGroup var tls: TLSOptions
+
     @OptionGroup var catalogue: CatalogueOptions
 
     @OptionGroup var state: StateOption
@@ -53,7 +55,7 @@ struct Upgrade: AsyncParsableCommand {
         let stored = try StoredSession.read(try state.directory.existingSession(name))
         try await ApplianceImage.with(
             newImage(stored), session: nil, catalogue: catalogue, state: state
-        ) { try await run(stored, Self.source($0.image)) }
+        ) { try await run(stored, source($0.image)) }
     }
 
     private func run(_ stored: StoredSession, _ source: any ImageSource) async throws {
@@ -112,31 +114,34 @@ struct Upgrade: AsyncParsableCommand {
     /// The image that it stands on; nil when it is not where it was. Only conflicts need its data.
     private func oldSource(_ stored: StoredSession) -> (any ImageSource)? {
         if ApplianceImage.isOne(stored.image) {
-            return try? Self.source(ApplianceImage.known(stored.image, state.directory))
+            return try? source(ApplianceImage.known(stored.image, state.directory))
         }
         let last = LastServed.read(state.directory.image(stored.image))
         if let image = try? last?.servers.map({ try Proxy.Image.parse($0) }),
             image.canonicalName == stored.image
         {
-            return try? Self.source(image)
+            return try? source(image)
         }
-        return try? Self.source(.parse(stored.image))
+        return try? source(.parse(stored.image))
     }
 
-    private static func source(_ image: Proxy.Image) throws -> any ImageSource {
+    private func source(_ image: Proxy.Image) throws -> any ImageSource {
+        var options = NFSClient.Options()
+        options.connection.credentials = TLSCredentials(tls.files)
         switch image {
         case .directory(let path): return try DirectorySource(path)
         case .servers(let urls):
             guard let url = urls.first else {
                 throw UsageError(description: "no server is named")
             }
-            return NFSImageSource(url)
+            return NFSImageSource(url, options: options)
         case .appliance(let name, let urls):
             guard let url = urls.first else {
                 throw UsageError(description: "no server is named")
             }
             return ApplianceSource(
-                name: name, server: Proxy.canonicalName(of: url), NFSImageSource(url))
+                name: name, server: Proxy.canonicalName(of: url),
+                NFSImageSource(url, options: options))
         }
     }
 

@@ -1,5 +1,6 @@
 import Doctor
 import Foundation
+import NFSClient
 import ROWProxy
 import ROWTestKit
 import Testing
@@ -50,6 +51,22 @@ import Testing
         try #require(finding.subject == key)
         try await patient.follow(finding)
         #expect(await patient.complaints(.keys) == [])
+    }
+
+    @Test func theKeyOfACertificateThatOthersMayRead() async throws {
+        let patient = try Patient()
+        let (certificate, key) = (patient.folder.path("own.pem"), patient.folder.path("own.key"))
+        try await runTool(
+            "openssl",
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", "/CN=own", "-keyout", key, "-out", certificate,
+            ])
+        patient.surroundings.tls = TLSFiles(certificate: certificate, key: key)
+        #expect(await patient.complaints(.certificate) == [])
+        try Patient.chmod(key, 0o644)
+        let finding = try await patient.complaint(.certificate, .problem)
+        #expect(finding.found.contains("chmod 600 \(key)"))
     }
 
     @Test func aControlSocketThatOthersMayUse() async throws {

@@ -15,6 +15,15 @@ import Testing
             "nfs://[fe80::1]:2049/x",
             NFSURL(host: "fe80::1", port: 2049, path: Array("/x".utf8))
         ),
+        (
+            "nfs://host/x?xprtsec=mtls",
+            NFSURL(host: "host", path: Array("/x".utf8), security: .mutual)
+        ),
+        (
+            "nfs://host/x?xprtsec=tls&mountport=635",
+            NFSURL(host: "host", mountPort: 635, path: Array("/x".utf8), security: .tls)
+        ),
+        ("nfs://host/x?xprtsec=none", NFSURL(host: "host", path: Array("/x".utf8))),
         ("nfs://[::1]/", NFSURL(host: "::1", path: Array("/".utf8))),
         (
             "NFS://host/%00x".replacing("%00", with: "%FF"),
@@ -56,13 +65,15 @@ import Testing
         ("nfs://host/a?mountport", "unknown"),
         ("nfs://host/a?mountport=0", "mount port"),
         ("nfs://host/a?mountport=1&mountport=2", "twice"),
+        ("nfs://host/a?xprtsec=tls&xprtsec=none", "twice"),
+        ("nfs://host/a?xprtsec=ssl", "none, tls or mtls"),
         ("nfs://host/" + String(repeating: "x", count: 1024), "1024 bytes"),
     ])
     func saysWhatIsWrong(text: String, reason: String) throws {
         let error = try #require(throws: NFSClientError.self) { try NFSURL(text) }
         #expect(error.code == .badURL)
         #expect(error.context.contains(reason), "\(error.context)")
-        #expect(error.context.contains("nfs://host[:port]/export[?mountport=N]"))
+        #expect(error.context.contains("nfs://host[:port]/export[?mountport=N&xprtsec=mtls]"))
     }
 
     @Test func aPathOf1024BytesIsTaken() throws {

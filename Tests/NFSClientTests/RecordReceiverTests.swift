@@ -47,6 +47,56 @@ import Testing
         #expect(!receiver.hasBytes)
     }
 
+    /// As TLS hands over what it has deciphered.
+    @Test func buffersOfOthersAreTakenOnceNothingIsLent() throws {
+        let seed = Seed()
+        var random = seed.makeGenerator()
+        for _ in 0..<50 {
+            let receiver = RecordReceiver(bufferBytes: 512)
+            receiver.stopLending()
+            let bodies = (0..<20).map { _ in
+                [UInt8](
+                    repeating: .random(in: 0...9, using: &random),
+                    count: .random(in: 0...3000, using: &random))
+            }
+            var stream = bodies.flatMap { fragment($0) }[...]
+            var records: [[UInt8]] = []
+            var kept: [ByteBuffer] = []
+            while !stream.isEmpty {
+                let piece = stream.prefix(.random(in: 1...2000, using: &random))
+                stream = stream.dropFirst(piece.count)
+                #expect(receiver.receive(ByteBuffer(bytes: piece)) == piece.count)
+                while let record = try receiver.next() {
+                    records.append(Array(record.readableBytesView))
+                    // What is still needed must not change.
+                    kept.append(record)
+                }
+            }
+            #expect(records == bodies, "\(seed)")
+            #expect(kept.map { Array($0.readableBytesView) } == bodies, "\(seed)")
+            #expect(!receiver.hasBytes)
+        }
+    }
+
+    @Test func aLargeRecordOfOthersBuffersIsCopiedToItsPlaceOnce() throws {
+        let receiver = RecordReceiver(bufferBytes: 512)
+        receiver.stopLending()
+        let body = [UInt8](repeating: 7, count: 1 << 20)
+        var stream = fragment(body)[...]
+        receiver.receive(ByteBuffer(bytes: stream.prefix(100)))
+        #expect(try receiver.next() == nil)
+        stream = stream.dropFirst(100)
+        var record: ByteBuffer?
+        while record == nil {
+            receiver.receive(ByteBuffer(bytes: stream.prefix(16 << 10)))
+            stream = stream.dropFirst(16 << 10)
+            record = try receiver.next()
+        }
+        #expect(stream.isEmpty)
+        #expect(record.map { Array($0.readableBytesView) == body } == true)
+        #expect((record?.storageCapacity ?? 0) <= 2 << 20)
+    }
+
     @Test func aRecordOverTheLimitIsRefusedBeforeItsBytesArrive() {
         let receiver = RecordReceiver(bufferBytes: 512)
         var stream = Stream([0xFF, 0xFF, 0xFF, 0xFF])

@@ -127,6 +127,22 @@ import Testing
         close(silent)
     }
 
+    @Test func whoWantsTLSDoesNotJoinAProcessThatAsksInTheClear() throws {
+        func settings(_ url: String) throws -> Proxy.SharedSettings {
+            Proxy.SharedSettings(
+                Proxy.Configuration(
+                    image: .server(try NFSURL(url)), session: "s",
+                    state: StateDirectory(FilePath("/none"))))
+        }
+        let plain = try settings("nfs://server/export")
+        let mutual = try settings("nfs://server/export?xprtsec=mtls")
+        #expect(plain.conflict(with: mutual) == "nfs://server/export?xprtsec=mtls")
+        #expect(mutual.conflict(with: plain) == "nfs://server/export")
+        #expect(mutual.conflict(with: mutual) == nil)
+        let elsewhere = try settings("nfs://server/export?mountport=635&xprtsec=mtls")
+        #expect(mutual.conflict(with: elsewhere) == nil)
+    }
+
     @Test func aSessionIsServedOnceAndAGuestTakesTheSettingsOfItsHost() async throws {
         let served = try await Served.directory()
         let guest = configuration(served, session: "guest")
@@ -137,6 +153,13 @@ import Testing
             ("--root squash", { $0.rootAccess = .squash }),
             ("--manage-gids", { $0.managesGroups = true }),
             ("--portmap", { $0.portmap = Proxy.PortmapAddress(port: 0) }),
+            (
+                "--require-tls",
+                {
+                    $0.tls = TLSFiles(certificate: "/c", key: "/k")
+                    $0.requiresTLS = true
+                }
+            ), ("--tls-cert", { $0.tls = TLSFiles(certificate: "/c", key: "/k") }),
             ("--durability relaxed", { $0.durability = .strict }),
             ("session's name", { $0.session = "a/b" }),
         ]

@@ -2,6 +2,7 @@ import Foundation
 import NFSProtocol
 import NIOCore
 import NIOPosix
+import NIOSSL
 import ONCRPC
 import ROWTestKit
 import Synchronization
@@ -51,6 +52,19 @@ final class RawConnection: Sendable {
     func send(_ bytes: [UInt8]) {
         channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
     }
+
+    /// Begins a handshake, behind which all else is said.
+    func startTLS(_ configuration: TLSConfiguration) async throws {
+        let context = try NIOSSLContext(configuration: configuration)
+        let channel = channel
+        try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.addHandler(
+                NIOSSLClientHandler(context: context, serverHostname: nil), position: .first)
+        }.get()
+    }
+
+    /// Takes no replies from now on.
+    func stopReading() async throws { try await channel.setOption(.autoRead, value: false).get() }
 
     /// Takes replies from now on.
     func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }

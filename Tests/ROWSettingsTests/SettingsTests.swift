@@ -1,5 +1,7 @@
 import Console
 import Logging
+import NFSClient
+import ROWProxy
 import SystemPackage
 import Testing
 
@@ -48,6 +50,44 @@ import Testing
         #expect(settings.sessions.map(\.name) == ["lab1", "lab2", "tools"])
         #expect(settings.sessions.map(\.image) == ["golden", "golden", "tools"])
         #expect(settings.sessions.first?.source == "nfs://a/export,nfs://b/export")
+    }
+
+    // MARK: TLS
+
+    @Test func certificatesHoldForAllImages() throws {
+        let text = """
+            tls-cert: /etc/rowfs/main.pem
+            tls-key: /etc/rowfs/main.key
+            tls-ca: /etc/rowfs/ca.pem
+            images:
+              golden:
+                source: nfs://a/export?xprtsec=mtls
+                require-tls: yes
+                sessions: {lab1: }
+              tools:
+                source: /srv/tools
+                sessions: {tools: }
+            """
+        let sessions = try Settings(source(text)).sessions
+        var configurations: [Proxy.Configuration] = []
+        for session in sessions {
+            var configuration = Proxy.Configuration(
+                image: .directory("/"), session: session.name, state: .standard)
+            session.apply(to: &configuration)
+            configurations.append(configuration)
+        }
+        let files = TLSFiles(
+            certificate: "/etc/rowfs/main.pem", key: "/etc/rowfs/main.key",
+            authorities: "/etc/rowfs/ca.pem")
+        #expect(configurations.map(\.tls) == [files, files])
+        #expect(configurations.map(\.requiresTLS) == [true, false])
+        // Other certificates, and it is served anew.
+        let other = try Settings(source(text.replacing("main.key", with: "other.key")))
+        #expect(other.sessions.first != sessions.first)
+        let without = problems(text.replacing("tls-key: /etc/rowfs/main.key", with: ""))
+        #expect(without.contains { $0.contains("--tls-key") }, "\(without)")
+        let relative = problems(text.replacing("/etc/rowfs/ca.pem", with: "ca.pem"))
+        #expect(relative.contains { $0.contains("'tls-ca' is 'ca.pem'") }, "\(relative)")
     }
 
     // MARK: Who comes first

@@ -23,6 +23,12 @@ extension ServerExamination {
                 "there is no way to \(place): \(error)",
                 remedy: "let TCP port \(port) through firewalls on the way ('ip route get "
                     + "\(url.host)' shows the first step), or correct \(setting)")
+        case .tlsFailed?:
+            return failure(
+                "\(service) at \(place) cannot be asked by TLS: \(error)",
+                remedy:
+                    "mend the certificates, here (--tls-cert, --tls-key, --tls-ca) or there, or correct "
+                    + "\(setting)")
         default:
             return failure(
                 "\(service) does not work: \(error)",

@@ -52,7 +52,8 @@ struct ServerExamination: Sendable {
         options.connection.connectTimeout = surroundings.timeout
         options.connection.reconnection = .never
         options.connection.reservedPort = surroundings.reservedPort
-        return options
+        options.connection.credentials = TLSCredentials(surroundings.tls)
+        return options.reaching(url)
     }
 
     var loop: any EventLoop { MultiThreadedEventLoopGroup.singleton.next() }
