@@ -112,6 +112,12 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "ROWReport", dependencies: ["ROWProxy"], swiftSettings: settings),
         .target(
+            name: "ROWStatus",
+            dependencies: [
+                "ROWProxy", "ROWReport", system, .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, swiftSettings: settings),
+        .target(
             name: "ROWSettings",
             dependencies: [
                 "ROWProxy", "NFSClient", system, .product(name: "NIOCore", package: "swift-nio"),
@@ -127,7 +133,8 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "Netboot",
+                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "ROWStatus",
+                "Netboot",
                 "Catalogue", "NFSClient", "CLinux", "Doctor",
                 system,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -178,6 +185,11 @@ let package = Package(
         .testTarget(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
+        .testTarget(
+            name: "ROWStatusTests",
+            dependencies: [
+                "NFSClient", "NFSProtocol", "ROWProxy", "ROWStatus", "ROWTestKit", "rowctl", system,
+            ] + nio, exclude: ["rules.test.yml"], swiftSettings: settings),
         .testTarget(
             name: "ROWSettingsTests", dependencies: ["ROWSettings", system],
             swiftSettings: settings),

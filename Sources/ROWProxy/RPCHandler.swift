@@ -40,6 +40,8 @@ final class RPCHandler: ChannelInboundHandler {
     private let server: RPCServer
     private var context: ChannelHandlerContext?
     let receiver: RecordReceiver
+    /// Of all connections.
+    var times: CallTimes { server.times }
     private var gathered: ByteBuffer
     private var parkedCalls = 0
     private var parkedBytes = 0
@@ -82,6 +84,7 @@ final class RPCHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosed else { return }
         isReading = true
+        times.begin()
         Traffic.receive(receiver.receive(unwrapInboundIn(data)))
         process()
     }
@@ -301,6 +304,7 @@ final class RPCHandler: ChannelInboundHandler {
         isTurnScheduled = true
         context.eventLoop.assumeIsolated().execute {
             self.isTurnScheduled = false
+            self.times.begin()
             self.process()
             self.flush()
             self.server.turnEnded()

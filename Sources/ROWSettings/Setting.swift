@@ -39,6 +39,9 @@ public struct Setting: Sendable {
             "catalogue", .process, standard: "catalogue.sqlite of the state directory",
             "what names appliances: a file, or dht:HOST:PORT[,HOST:PORT...]"),
         Setting(
+            "http", .process, standard: "nowhere",
+            "where browsers and Prometheus are told how things stand, [ADDRESS:]PORT"),
+        Setting(
             "source", .image, isList: true, standard: "none: it must be given",
             "servers that have the image, nfs://HOST/EXPORT, or a directory, or an appliance"),
         Setting(

@@ -9,6 +9,8 @@ public struct Settings: Sendable {
     public let state: FilePath?
     /// As `rowctl serve --catalogue` takes it.
     public let catalogue: String?
+    /// Where the status is shown by HTTP; nil: nowhere.
+    public let http: ListenAddress?
     /// In the order of the file; those of an image one after another.
     public let sessions: [Session]
 
@@ -33,6 +35,7 @@ public struct Settings: Sendable {
         var reader = ValueReader(source)
         let state: AbsolutePath? = reader.value("state")
         let catalogue = reader.text("catalogue")
+        let http: ListenAddress? = reader.value("http")
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
@@ -64,6 +67,7 @@ public struct Settings: Sendable {
         guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
         self.state = state.map { FilePath($0.text) }
         self.catalogue = catalogue
+        self.http = http
         self.sessions = sessions
     }
 }

@@ -122,6 +122,8 @@ struct NetbootVerb: AsyncParsableCommand {
 
     @OptionGroup var catalogue: CatalogueOptions
 
+    @OptionGroup var status: StatusOption
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -179,7 +181,7 @@ struct NetbootVerb: AsyncParsableCommand {
         configuration.machines = sessions
         try await NetbootServer.run(
             configuration, settings, runsDnsmasq: !isWithoutDHCP, runDirectory: folder,
-            use: chosen.use)
+            use: chosen.use, status: status)
     }
 
     /// The last part of the image's path, of what a name may have.

@@ -19,7 +19,7 @@ struct Serve: AsyncParsableCommand {
             Handles and file numbers stay the same when it is started again, so those proxies go on.
 
             With --config it serves all images and sessions that a file names, and only --set, \
-            --state and --catalogue go with it. SIGHUP has it read the file again: what has changed \
+            --state, --catalogue and --http go with it. SIGHUP has it read the file again: what has changed \
             is served anew, all else goes on. 'rowctl config' explains the file.
             """)
 
@@ -58,6 +58,8 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup var catalogue: CatalogueOptions
 
+    @OptionGroup var status: StatusOption
+
     @OptionGroup var state: StateOption
 
     func validate() throws {
@@ -95,7 +97,8 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         if let file = settings.file {
-            return try await Service.run(file, settings, catalogue: catalogue, state: state)
+            return try await Service.run(
+                file, settings, catalogue: catalogue, status: status, state: state)
         }
         guard let image, let session else { return }
         try await ApplianceImage.with(image, session: session, catalogue: catalogue, state: state) {
@@ -115,7 +118,7 @@ struct Serve: AsyncParsableCommand {
         cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
         configuration.profile = profiles.profilePath
-        try await serve(configuration, chosen.use)
+        try await serve(configuration, chosen.use, status)
     }
 }
 
@@ -147,16 +150,19 @@ struct Export: AsyncParsableCommand {
 
 /// Serves a session until a signal asks to end; a second one does not wait for that.
 private func serve(
-    _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil
+    _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil,
+    _ status: StatusOption = StatusOption()
 ) async throws {
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
     let session = ServedSession()
     let signals = Signals.toEnd { session.askToEnd() }
     defer { withExtendedLifetime(signals) {} }
-    try await session.run(
-        configuration, use, announce: announceReady,
-        complain: { note("not served now, trying again: \($0)") })
+    try await status.shown(of: configuration.state, by: { [session] }) {
+        try await session.run(
+            configuration, use, announce: announceReady,
+            complain: { note("not served now, trying again: \($0)") })
+    }
 }
 
 /// Tells people and programs that a session is served.

@@ -25,7 +25,8 @@ actor Service {
     /// Runs until a signal asks to end; SIGHUP has the file read again.
     /// - Throws: `SettingsError` when the file cannot be used.
     static func run(
-        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions, state: StateOption
+        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions,
+        status: StatusOption, state: StateOption
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
         let (events, continuation) = AsyncStream<Event>.makeStream()
@@ -37,42 +38,54 @@ actor Service {
         let manager = ServiceManager()
         let read = {
             let settings = try options.settings(of: file)
-            return (settings, Place(settings, catalogue, state))
+            return (settings, Place(settings, catalogue, status, state))
         }
         let (settings, place) = try read()
         let service = Service(place)
-        await service.serve(settings.sessions)
-        manager.ready(await service.summary)
-        let watch = Task { try await service.watch(for: manager) }
-        for await event in events {
-            if event == .askedToEnd { break }
-            manager.reloading()
-            await service.reload(Result { try read() })
+        try await place.status.shown(
+            of: place.state.directory, by: { await service.sessions }
+        ) {
+            await service.serve(settings.sessions)
             manager.ready(await service.summary)
+            let watch = Task { try await service.watch(for: manager) }
+            for await event in events {
+                if event == .askedToEnd { break }
+                manager.reloading()
+                await service.reload(Result { try read() })
+                manager.ready(await service.summary)
+            }
+            watch.cancel()
+            manager.stopping()
+            await service.serve([])
         }
-        watch.cancel()
-        manager.stopping()
-        await service.serve([])
     }
 
     /// What stays as it is until the service is started again.
     private struct Place: Equatable {
         let state: StateOption
         let catalogue: CatalogueOptions
+        let status: StatusOption
 
         /// Options before the file.
-        init(_ settings: Settings, _ catalogue: CatalogueOptions, _ state: StateOption) {
+        init(
+            _ settings: Settings, _ catalogue: CatalogueOptions, _ status: StatusOption,
+            _ state: StateOption
+        ) {
             var state = state
             state.path = state.path ?? settings.state?.string
             self.state = state
             var catalogue = catalogue
             catalogue.catalogue = catalogue.catalogue ?? settings.catalogue
             self.catalogue = catalogue
+            var status = status
+            status.address = status.address ?? settings.http
+            self.status = status
         }
 
         static func == (one: Place, other: Place) -> Bool {
             one.state.path == other.state.path
                 && one.catalogue.catalogue == other.catalogue.catalogue
+                && one.status.address == other.status.address
         }
     }
 
@@ -82,7 +95,9 @@ actor Service {
         do {
             let (settings, other) = try read.get()
             if other != place {
-                note("'state' and 'catalogue' stay as they were until the service is started again")
+                note(
+                    "'state', 'catalogue' and 'http' stay as they were until the service is started "
+                        + "again")
             }
             await serve(settings.sessions)
             note("the settings were read again; \(summary)")
@@ -164,6 +179,8 @@ actor Service {
     }
 
     // MARK: How things stand
+
+    private var sessions: [ServedSession] { running.values.map(\.session) }
 
     private var summary: String { "sessions: \(running.keys.sorted().joined(separator: ", "))" }
 
