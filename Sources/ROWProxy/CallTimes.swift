@@ -12,6 +12,8 @@ final class CallTimes {
     /// When those that are looked at now, or were last, came in.
     private(set) var started = NIODeadline.uptimeNanoseconds(0)
     private var isOpen = false
+    /// Whose calls they are.
+    private var reader: ObjectIdentifier?
     private var last = Answered(session: 0, procedure: 0)
     private var lastCount = 0
     /// Those before ``last``.
@@ -32,10 +34,15 @@ final class CallTimes {
         self.withoutSession = withoutSession
     }
 
-    /// Calls are about to be looked at.
-    func begin() {
-        guard !isOpen else { return }
+    /// Calls of a connection are about to be looked at.
+    func begin(_ connection: RPCHandler) {
+        let reader = ObjectIdentifier(connection)
+        guard !isOpen || reader != self.reader else { return }
+        // One that was closed before the end of its turn had no answers.
+        lastCount = 0
+        others.removeAll(keepingCapacity: true)
         isOpen = true
+        self.reader = reader
         started = .now()
     }
 

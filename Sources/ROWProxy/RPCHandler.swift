@@ -84,7 +84,7 @@ final class RPCHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosed else { return }
         isReading = true
-        times.begin()
+        times.begin(self)
         Traffic.receive(receiver.receive(unwrapInboundIn(data)))
         process()
     }
@@ -304,7 +304,7 @@ final class RPCHandler: ChannelInboundHandler {
         isTurnScheduled = true
         context.eventLoop.assumeIsolated().execute {
             self.isTurnScheduled = false
-            self.times.begin()
+            self.times.begin(self)
             self.process()
             self.flush()
             self.server.turnEnded()

@@ -10,6 +10,7 @@ extension StatusPage {
         const unseen = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
         const clean = value => String(value).replace(unseen, "\ufffd");
         const count = value => Math.round(value).toLocaleString("en-US");
+        const some = value => value ? count(value) : "";
         const digits = value => value.toFixed(value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
         function bytes(value) {
             if (value < 1024) return Math.round(value) + " B";
@@ -27,7 +28,8 @@ extension StatusPage {
             if (hours < 48) return hours + " h " + minutes % 60 + " min";
             return Math.floor(hours / 24) + " d " + hours % 24 + " h";
         }
-        const milliseconds = value => value === undefined ? "" : value < 0.01 ? value.toFixed(3) : digits(value);
+        const milliseconds = value => value === undefined ? ""
+            : value < 1 ? value.toFixed(3) : value < 1000 ? digits(value) : count(value);
         const clock = time => new Date(time * 1000).toLocaleTimeString("en-GB");
         const moment = time => new Date(time * 1000).toLocaleString("sv-SE");
         const sum = counts => Object.values(counts).reduce((all, one) => all + one, 0);
@@ -127,7 +129,7 @@ extension StatusPage {
         };
         const imagesRoot = make("div", main);
         const leasesRoot = make("section", main);
-        const leases = table(leasesRoot, "Leases", [["version", ""], ["state", ""], ["runs out", "time"]]);
+        const leases = table(leasesRoot, "Leases", [["version", ""], ["state", "words"], ["runs out", "time"]]);
         const images = new Map();
 
         // How much a figure has grown in a second; nothing where it began anew.
@@ -145,16 +147,16 @@ extension StatusPage {
             make("h2", root, "", name);
             const facts = make("p", root, "faint"), kept = make("p", root, "faint"), list = make("p", root, "faint");
             const servers = table(root, "Servers", [
-                ["server", ""], ["state", ""], ["answers in", "number"], ["last error", ""]]);
+                ["server", ""], ["state", "words"], ["answers in", "number wide"], ["last error", ""]]);
             const sessions = table(root, "Sessions", [
                 ["session", ""], ["calls/s", "number"], ["calls", "number"], ["changed files", "number wide"],
                 ["stored", "number"], ["heard", "number"], ["served for", "number wide"], ["machine", "wide"]]);
             const calls = table(root, "Calls, and how long they took in milliseconds", [
                 ["procedure", ""], ["clients", "number"], ["p50", "number wide"], ["p90", "number wide"],
-                ["p99", "number"], ["max", "number wide"], ["main", "number"], ["p50", "number wide"],
-                ["p99", "number"], ["shadow", "number wide"]]);
+                ["p99", "number"], ["max", "number wide"], ["main", "number"], ["main p50", "number wide"],
+                ["main p99", "number"], ["shadow", "number wide"]]);
             const boots = table(root, "Machines that boot", [
-                ["machine", ""], ["name", "wide"], ["stage", ""], ["seen", "number"]]);
+                ["machine", ""], ["name", "wide"], ["stage", "words"], ["seen", "number"]]);
             const events = table(root, "Events", [["time", "time"], ["session", "wide"], ["event", ""]]);
             return { root, show(image, now) {
                 const own = image.bytes;
@@ -165,8 +167,9 @@ extension StatusPage {
                 kept.hidden = !cache;
                 if (cache) {
                     say(kept, "kept here: " + bytes(cache.used) + " of " + bytes(cache.limit) + " in "
-                        + count(cache.files) + " files \u00b7 read from it " + bytes(own.cache_hit) + " \u00b7 given up "
-                        + count(cache.evicted_blocks) + " blocks \u00b7 damaged " + count(cache.damaged),
+                        + count(cache.files) + " files \u00b7 read from it "
+                        + bytes(own.cache_hit) + " \u00b7 given up " + count(cache.evicted_blocks)
+                        + " blocks \u00b7 damaged " + count(cache.damaged),
                         cache.damaged > 0 ? "bad" : "faint");
                 }
                 list.hidden = !manifest;
@@ -201,10 +204,10 @@ extension StatusPage {
                 const names = new Set([image.calls.client, image.calls.main, image.calls.shadow].flatMap(Object.keys));
                 calls([...names].sort().map(name => {
                     const client = image.latency.client[name] || {}, server = image.latency.main[name] || {};
-                    return [name, [name, count(image.calls.client[name] || 0), milliseconds(client.p50_ms),
+                    return [name, [name, some(image.calls.client[name]), milliseconds(client.p50_ms),
                         milliseconds(client.p90_ms), milliseconds(client.p99_ms), milliseconds(client.max_ms),
-                        count(image.calls.main[name] || 0), milliseconds(server.p50_ms), milliseconds(server.p99_ms),
-                        count(image.calls.shadow[name] || 0)]];
+                        some(image.calls.main[name]), milliseconds(server.p50_ms), milliseconds(server.p99_ms),
+                        some(image.calls.shadow[name])]];
                 }));
                 const booting = image.machines_without_session.concat(image.sessions.map(session => session.machine)
                     .filter(machine => machine && machine.stage !== "running"));

@@ -11,10 +11,10 @@ public actor StatusSource {
     private let proxies: @Sendable () async -> [Proxy]
     private let leases: @Sendable () async -> [LeaseStatus]
     private var current: (looked: ContinuousClock.Instant, snapshot: Snapshot)?
-    private var looking: Task<ServiceStatus, Never>?
+    private var looking: Task<Snapshot, Never>?
 
     /// What was seen, and what has been made of it.
-    private struct Snapshot {
+    private struct Snapshot: Sendable {
         let status: ServiceStatus
         var texts: [StatusDocument: ByteBuffer] = [:]
     }
@@ -55,16 +55,15 @@ public actor StatusSource {
         if let current, ContinuousClock.now - current.looked < Self.age {
             return current.snapshot
         }
-        if let looking {
-            let status = await looking.value
-            return current?.snapshot ?? Snapshot(status: status)
+        if let looking { return await looking.value }
+        let task = Task {
+            let snapshot = Snapshot(status: await look())
+            current = (.now, snapshot)
+            looking = nil
+            return snapshot
         }
-        let task = Task { await look() }
         looking = task
-        let snapshot = Snapshot(status: await task.value)
-        looking = nil
-        current = (.now, snapshot)
-        return snapshot
+        return await task.value
     }
 
     private func look() async -> ServiceStatus {

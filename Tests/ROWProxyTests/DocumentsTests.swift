@@ -31,7 +31,8 @@ import Testing
     }
 
     private static let documents = [
-        "README.md", "ARCHITECTURE.md", "docs/CATALOGUE.md", "docs/MANIFEST.md", "docs/NETBOOT.md",
+        "README.md", "ARCHITECTURE.md", "docs/CATALOGUE.md", "docs/MANIFEST.md",
+        "docs/MONITORING.md", "docs/NETBOOT.md",
         "docs/SERVICE.md", "docs/UPGRADE.md",
     ]
 
