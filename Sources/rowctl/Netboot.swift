@@ -181,7 +181,7 @@ struct NetbootVerb: AsyncParsableCommand {
         configuration.machines = sessions
         try await NetbootServer.run(
             configuration, settings, runsDnsmasq: !isWithoutDHCP, runDirectory: folder,
-            use: chosen.use, status: status)
+            use: chosen.use, http: status.address)
     }
 
     /// The last part of the image's path, of what a name may have.

@@ -98,7 +98,7 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         if let file = settings.file {
             return try await Service.run(
-                file, settings, catalogue: catalogue, status: status, state: state)
+                file, settings, catalogue: catalogue, http: status.address, state: state)
         }
         guard let image, let session else { return }
         try await ApplianceImage.with(image, session: session, catalogue: catalogue, state: state) {
@@ -118,7 +118,7 @@ struct Serve: AsyncParsableCommand {
         cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
         configuration.profile = profiles.profilePath
-        try await serve(configuration, chosen.use, status)
+        try await serve(configuration, chosen.use, http: status.address)
     }
 }
 
@@ -151,14 +151,14 @@ struct Export: AsyncParsableCommand {
 /// Serves a session until a signal asks to end; a second one does not wait for that.
 private func serve(
     _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil,
-    _ status: StatusOption = StatusOption()
+    http: ListenAddress? = nil
 ) async throws {
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
     let session = ServedSession()
     let signals = Signals.toEnd { session.askToEnd() }
     defer { withExtendedLifetime(signals) {} }
-    try await status.shown(of: configuration.state, by: { [session] }) {
+    try await StatusHTTP.show(at: http, of: configuration.state, by: { [session] }) {
         try await session.run(
             configuration, use, announce: announceReady,
             complain: { note("not served now, trying again: \($0)") })

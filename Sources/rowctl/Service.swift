@@ -26,7 +26,7 @@ actor Service {
     /// - Throws: `SettingsError` when the file cannot be used.
     static func run(
         _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions,
-        status: StatusOption, state: StateOption
+        http: ListenAddress?, state: StateOption
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
         let (events, continuation) = AsyncStream<Event>.makeStream()
@@ -38,12 +38,12 @@ actor Service {
         let manager = ServiceManager()
         let read = {
             let settings = try options.settings(of: file)
-            return (settings, Place(settings, catalogue, status, state))
+            return (settings, Place(settings, catalogue, http, state))
         }
         let (settings, place) = try read()
         let service = Service(place)
-        try await place.status.shown(
-            of: place.state.directory, by: { await service.sessions }
+        try await StatusHTTP.show(
+            at: place.http, of: place.state.directory, by: { await service.sessions }
         ) {
             await service.serve(settings.sessions)
             manager.ready(await service.summary)
@@ -64,11 +64,11 @@ actor Service {
     private struct Place: Equatable {
         let state: StateOption
         let catalogue: CatalogueOptions
-        let status: StatusOption
+        let http: ListenAddress?
 
         /// Options before the file.
         init(
-            _ settings: Settings, _ catalogue: CatalogueOptions, _ status: StatusOption,
+            _ settings: Settings, _ catalogue: CatalogueOptions, _ http: ListenAddress?,
             _ state: StateOption
         ) {
             var state = state
@@ -77,15 +77,13 @@ actor Service {
             var catalogue = catalogue
             catalogue.catalogue = catalogue.catalogue ?? settings.catalogue
             self.catalogue = catalogue
-            var status = status
-            status.address = status.address ?? settings.http
-            self.status = status
+            self.http = http ?? settings.http
         }
 
         static func == (one: Place, other: Place) -> Bool {
             one.state.path == other.state.path
                 && one.catalogue.catalogue == other.catalogue.catalogue
-                && one.status.address == other.status.address
+                && one.http == other.http
         }
     }
 
