@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import ROWCore
+import Synchronization
 
 /// What is told of an image that is served, with all its sessions. The keys are an interface for other programs
 /// and stay.
@@ -71,25 +72,34 @@ extension Proxy {
     /// done elsewhere is not done there.
     /// - Parameter limit: how long the loop may take.
     public func imageStatus(within limit: Duration) async -> ImageAnswer {
+        guard !isEnding.load(ordering: .relaxed) else { return .stopped }
         let imageLoop = imageLoop
-        let (answers, continuation) = AsyncStream<ImageAnswer>.makeStream()
-        imageLoop.eventLoop.submit {
-            imageLoop.value.map { ($0.status(), $0.eventLogs) }
-        }.whenComplete { result in
-            guard case .success((var status, let logs)?) = result else {
-                continuation.yield(.stopped)
-                return
-            }
-            status.add(logs)
-            continuation.yield(.status(status))
+        let (answers, continuation) = AsyncStream<Answer>.makeStream()
+        imageLoop.eventLoop.execute {
+            continuation.yield(
+                imageLoop.value.map { .figures($0.status(), $0.eventLogs) } ?? .stopped)
         }
         let timer = Task {
             try await Task.sleep(for: limit)
             continuation.yield(.silent)
         }
         defer { timer.cancel() }
-        for await answer in answers { return answer }
+        for await answer in answers {
+            switch answer {
+            case .figures(var status, let logs):
+                status.add(logs)
+                return .status(status)
+            case .stopped: return .stopped
+            case .silent: return .silent
+            }
+        }
         return .stopped
+    }
+
+    private enum Answer: Sendable {
+        case figures(ImageStatus, [(session: String?, events: [SessionStatus.Event])])
+        case stopped
+        case silent
     }
 }
 

@@ -4,6 +4,7 @@ import NFSProtocol
 import NIOCore
 import NIOPosix
 import ROWCore
+import Synchronization
 import SystemPackage
 
 /// A running proxy: one image with its sessions on one event loop, behind one port that answers NFS and
@@ -31,6 +32,8 @@ public final class Proxy: Sendable {
     private let control: (any Channel)?
     private let portmap: PortmapResponder?
     private let registration: RPCBind?
+    /// Its event loop is about to be no more.
+    let isEnding = Atomic(false)
 
     /// Reaches main, opens image and session, and listens.
     /// - Throws: ``ConfigurationError``, `StateError` or ``NFSClientError``, each saying what to do.
@@ -257,6 +260,7 @@ public final class Proxy: Sendable {
 
     /// Stops listening, makes everything durable, and ends every connection.
     public func stop() async throws {
+        isEnding.store(true, ordering: .relaxed)
         await registration?.unregister()
         await portmap?.stop()
         try? await listener.close()

@@ -80,13 +80,14 @@ extension StatusPage {
         // Rows are kept by their keys, so that what is selected or scrolled to stays.
         function table(parent, title, columns) {
             const root = make("div", parent);
-            make("h3", root, "", title);
+            const heading = make("h3", root, "", title);
             const grid = make("table", make("div", root, "scroll"));
-            const heading = make("tr", make("thead", grid));
-            for (const [name, style] of columns) make("th", heading, style, name);
+            const names = make("tr", make("thead", grid));
+            for (const [name, style] of columns) make("th", names, style, name);
             const body = make("tbody", grid), known = new Map();
             return rows => {
                 root.hidden = rows.length === 0;
+                say(heading, rows.length > 10 ? title + " (" + count(rows.length) + ")" : title);
                 const present = new Set();
                 let before = null;
                 for (const [key, cells] of rows) {
@@ -229,6 +230,8 @@ extension StatusPage {
             say(heading, "ROW-FS on " + status.host);
             say(place, "rowctl " + status.version + ", process " + status.process_id);
             say(live, "live, as of " + clock(status.time));
+            // The same may come again: there is nothing new then.
+            if (status.time === seen.get("time")) return;
             elapsed = status.time - (seen.get("time") || status.time);
             seen.set("time", status.time);
             warning.hidden = status.silent_images === 0;

@@ -58,7 +58,7 @@ import Testing
         var other = LatencyHistogram()
         other.merge(histogram)
         other.merge(histogram)
-        #expect(other.count == 10 && other.quantile(0.1) == 0)
+        #expect(other.count == 10 && other.quantile(0.1) <= 1000)
     }
 
     @Test func everyAnswerOfAClientIsTimed() async throws {

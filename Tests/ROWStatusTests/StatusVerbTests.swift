@@ -69,11 +69,11 @@ import Testing
 
             """)
         try await serving(["--config", file]) { port, child in
-            let metrics = try await poll(for: "all sessions", within: .seconds(30)) {
+            _ = try await poll(for: "all sessions", within: .seconds(30)) {
                 let metrics = Samples(try await HTTP.get("/metrics", port: port).body)
-                return metrics["rowfs_sessions{image=\"\(two)\"}"] == 1 ? metrics : nil
+                return metrics["rowfs_sessions{image=\"\(one)\"}"] == 2
+                    && metrics["rowfs_sessions{image=\"\(two)\"}"] == 1 ? true : nil
             }
-            #expect(metrics["rowfs_sessions{image=\"\(one)\"}"] == 2)
             // It stays where it is until the next start, and says so.
             let text = try String(contentsOfFile: file, encoding: .utf8)
             _ = try folder.file("rowfs.yaml", text.replacing("http: 127.0.0.1:0\n", with: ""))
