@@ -16,8 +16,8 @@ final class CallTimes {
     private var reader: ObjectIdentifier?
     private var last = Answered(session: 0, procedure: 0)
     private var lastCount = 0
-    /// Those before ``last``.
-    private var others: [(calls: Answered, count: Int)] = []
+    /// Those before ``last``. Only the loop uses it, one method at a time: to check that costs more than all else here.
+    @exclusivity(unchecked) private var others: [(calls: Answered, count: Int)] = []
     private let sessions: SessionTable
     private let withoutSession: Counters
 
@@ -40,7 +40,7 @@ final class CallTimes {
         guard !isOpen || reader != self.reader else { return }
         // One that was closed before the end of its turn had no answers.
         lastCount = 0
-        others.removeAll(keepingCapacity: true)
+        if !others.isEmpty { others.removeAll(keepingCapacity: true) }
         isOpen = true
         self.reader = reader
         started = .now()

@@ -121,6 +121,9 @@ extension StatusPage {
         const main = make("main", document.body);
         const warning = make("div", main, "banner");
         warning.hidden = true;
+        const none = make("p", main, "faint", "This process serves nothing now. A session that another "
+            + "process serves for it is on the page of that one.");
+        none.hidden = true;
         const tiles = make("div", main, "tiles");
         const shown = {
             sessions: tile(tiles, "Sessions"), calls: tile(tiles, "Calls of clients"),
@@ -237,6 +240,7 @@ extension StatusPage {
             warning.hidden = status.silent_images === 0;
             say(warning, status.silent_images + " images do not answer: what serves them is held up.");
 
+            none.hidden = status.images.length > 0 || status.silent_images > 0;
             const add = figure => status.images.reduce((all, image) => all + figure(image), 0);
             const sessions = add(image => image.sessions.length);
             const isHeard = session => session.last_seen && status.time - session.last_seen < 60;
@@ -290,7 +294,7 @@ extension StatusPage {
                 answered = Date.now();
                 try { show(status); } catch (error) { failure = "The page cannot show the answer: " + error; }
             } catch (error) {
-                failure = "The server does not answer since " + clock(answered / 1000) + "; what is shown is old.";
+                failure = "The server has not answered since " + clock(answered / 1000) + "; what is shown is old.";
             }
             clearTimeout(timer);
             banner.hidden = !failure;
