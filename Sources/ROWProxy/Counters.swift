@@ -4,7 +4,7 @@ import NFSProtocol
 final class Counters {
     private(set) var client = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
     private(set) var main = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
-    /// How long those that were answered took. Counted for each call, on the loop: nothing else can look at it meanwhile.
+    /// How long those that were answered took. Added to for each call, on the loop, where nobody else is meanwhile.
     @exclusivity(unchecked) var clientTimes = ProcedureTimes()
     /// Of main's servers; a directory of this machine has none.
     var mainTimes = ProcedureTimes()
