@@ -121,6 +121,11 @@ let package = Package(
             name: "Console",
             dependencies: ["ROWProxy", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
+            name: "ROWStatus",
+            dependencies: [
+                "ROWProxy", "ROWReport", system, .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ] + nio, swiftSettings: settings),
         .target(
             name: "ROWSettings",
             dependencies: [
@@ -138,8 +143,8 @@ let package = Package(
         .executableTarget(
             name: "rowctl",
             dependencies: [
-                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "Netboot",
-                "Catalogue", "NFSClient", "CLinux", "Doctor", "Console",
+                "ROWCore", "ROWRemote", "ROWProxy", "ROWReport", "ROWSettings", "ROWStatus",
+                "Netboot", "Catalogue", "NFSClient", "CLinux", "Doctor", "Console",
                 system, .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -190,6 +195,10 @@ let package = Package(
             name: "ROWReportTests", dependencies: ["ROWProxy", "ROWReport", "ROWTestKit"],
             swiftSettings: settings),
         .testTarget(
+            name: "ROWStatusTests",
+            dependencies: [
+                "NFSClient", "NFSProtocol", "ROWProxy", "ROWStatus", "ROWTestKit", "rowctl", system,
+            ] + nio, exclude: ["rules.test.yml"], swiftSettings: settings),
             name: "ConsoleTests",
             dependencies: [
                 "Console", "ROWProxy", "ROWTestKit", "rowctl",

@@ -4,6 +4,10 @@ import NFSProtocol
 final class Counters {
     private(set) var client = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
     private(set) var main = [Int](repeating: 0, count: NFS3.Procedure.allCases.count)
+    /// How long those that were answered took. Added to for each call, on the loop, where nobody else is meanwhile.
+    @exclusivity(unchecked) var clientTimes = ProcedureTimes()
+    /// Of main's servers; a directory of this machine has none.
+    var mainTimes = ProcedureTimes()
     /// Calls to main that no client was the cause of: whether it is there, and still the same.
     var mainChecks = 0
     var bytesFromMain = 0
@@ -33,6 +37,14 @@ final class Counters {
                 sum
             }
         }
+    }
+
+    /// Takes in what a session's clients did that is no longer served.
+    func keep(_ session: Counters) {
+        for index in client.indices { client[index] += session.client[index] }
+        clientTimes.merge(session.clientTimes)
+        bytesToClient += session.bytesToClient
+        bytesFromClient += session.bytesFromClient
     }
 
     static func byName(_ counts: [Int]) -> [String: Int] {

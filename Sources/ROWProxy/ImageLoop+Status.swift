@@ -4,10 +4,11 @@ import SystemPackage
 
 /// What is told of sessions.
 extension ImageLoop {
-    func status(of session: ServedSession) -> SessionStatus {
+    /// - Parameter isBrief: as one of many: without events, and what takes long to add up as it was a while ago.
+    func status(of session: ServedSession, isBrief: Bool = false) -> SessionStatus {
         session.look()
         let state = session.state
-        let totals = state.totals()
+        let totals = isBrief ? session.totalsOfLate() : state.totals()
         return SessionStatus(
             session: state.name, image: image.source, state: "running",
             durability: session.options.durability.rawValue,
@@ -17,6 +18,9 @@ extension ImageLoop {
                 main: Counters.byName(counters.main),
                 shadow: state.shadowCalls.byName,
                 mainChecks: counters.mainChecks),
+            latency: SessionStatus.Latencies(
+                client: session.counters.clientTimes.summaries,
+                main: counters.mainTimes.summaries),
             bytes: SessionStatus.Bytes(
                 fromMain: counters.bytesFromMain, toClient: session.counters.bytesToClient,
                 fromClient: session.counters.bytesFromClient,
@@ -27,15 +31,16 @@ extension ImageLoop {
             shadow: session.shadow?.status,
             machine: machines?.status(of: session),
             lastSeen: session.lastSeen?.timeIntervalSince1970,
-            events: (events.all + session.events.all).sorted { $0.time < $1.time })
+            events: isBrief
+                ? [] : (events.all + session.events.all).sorted { $0.time < $1.time })
     }
 
-    private var manifestStatus: SessionStatus.Manifest? {
+    var manifestStatus: SessionStatus.Manifest? {
         guard case .remote(let remote, _) = main.kind else { return nil }
         return remote.manifest?.status
     }
 
-    private var mainStatus: [SessionStatus.Main] {
+    var mainStatus: [SessionStatus.Main] {
         switch main.kind {
         case .directory:
             [

@@ -23,7 +23,9 @@ final class ImageLoop {
     private(set) var machines: MachineSessions?
     let events: EventLog
     private let replies = ReplyCache()
-    private let started = Date()
+    let started = Date()
+    /// Of sessions that are no longer served; what their clients did is in ``counters``.
+    private(set) var endedShadowCalls: [String: Int] = [:]
     private var timer: RepeatedTask?
     private var isClosed = false
     /// Sessions that are being made durable and let go of.
@@ -299,6 +301,10 @@ final class ImageLoop {
             return
         }
         sessions.remove(session)
+        counters.keep(session.counters)
+        for (name, count) in session.state.shadowCalls.byName {
+            endedShadowCalls[name, default: 0] += count
+        }
         removals.count += 1
         session.state.flush { status in
             let failure = status.map { Self.notWritten(session, $0) }

@@ -30,6 +30,9 @@ final class LoopTurns: Sendable {
     /// Whether somebody waits.
     var isAsked: Bool { state.withLock { !$0.waiting.isEmpty } }
 
+    /// Whether the loop may have gone away.
+    var isEnded: Bool { state.withLock(\.isEnded) }
+
     /// The loop may go away now.
     func end() {
         let waiting = state.withLock { state in

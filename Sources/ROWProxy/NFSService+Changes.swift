@@ -11,7 +11,7 @@ extension NFSService {
         switch replies.look(up: key, from: call.origin) {
         case .replay(let record):
             counters.replayed += 1
-            call.origin.write(record: record)
+            call.reply(record: record, over: call.origin)
         case .inProgress:
             // The first of the two will be answered, and the answer bears this call's xid too.
             counters.dropped += 1
@@ -68,7 +68,7 @@ extension NFSService {
                     call.reply(Outcome.failure(status, failure(nil)))
                 } else {
                     self.replies.finish(progress, record)
-                    call.connection.write(record: record)
+                    call.reply(record: record, over: call.connection)
                 }
             }
         } catch {
@@ -83,7 +83,7 @@ extension NFSService {
                     } else {
                         let record = ReplyCache.record(of: result, xid: call.header.xid)
                         self.replies.finish(progress, record)
-                        call.connection.write(record: record)
+                        call.reply(record: record, over: call.connection)
                     }
                 },
                 again: { call in self.change(call, progress, handle, failure: failure, body) })

@@ -88,6 +88,7 @@ extension NFSService {
                 guard room >= 0 || count > 0 else { throw .status(.tooSmall) }
                 NFS3.ListingEnd(eof: eof).encode(into: &output)
             }
+            call.answered()
         } catch {
             let target = resolved
             interrupted(

@@ -136,8 +136,10 @@ extension NFSService {
                 output.encode(NFS3.Status.ok.rawValue)
                 success.encode(into: &output)
             }, fill: fill)
-        if isFilled { counters(of: read.session).bytesToClient += count }
-        return isFilled
+        guard isFilled else { return false }
+        read.call.answered()
+        counters(of: read.session).bytesToClient += count
+        return true
     }
 
     /// Answers from the page cache.
@@ -190,6 +192,7 @@ extension NFSService {
             output.encode(NFS3.Status.ok.rawValue)
             success.encode(into: &output)
         }
+        read.call.answered()
         counters(of: read.session).bytesToClient += count
     }
 

@@ -31,7 +31,7 @@ public final class Proxy: Sendable {
     private let control: (any Channel)?
     private let portmap: PortmapResponder?
     private let registration: RPCBind?
-    private let turns = LoopTurns()
+    let turns = LoopTurns()
 
     /// Reaches main, opens image and session, and listens.
     /// - Throws: ``ConfigurationError``, `StateError` or ``NFSClientError``, each saying what to do.

@@ -10,6 +10,11 @@ struct RPCCall {
     let record: ByteBuffer
     /// Where it came from.
     let origin: RPCHandler
+    /// When it was looked at first.
+    let started: NIODeadline
+    /// The tag of the session whose handle the arguments begin with, as those of all procedures of NFS
+    /// but NULL do; not checked yet.
+    let sessionTag: UInt32?
     /// Where a call that must not be executed twice is known by; nil for others.
     var progress: CallInProgress?
 
@@ -17,17 +22,22 @@ struct RPCCall {
         self.header = header
         self.record = record
         self.origin = origin
+        started = origin.times.started
+        sessionTag = record.getInteger(
+            at: record.readerIndex + header.argumentsOffset + 4 + VirtualHandle.tagOffset)
+    }
+
+    private init(_ call: RPCCall, record: ByteBuffer) {
+        header = call.header
+        self.record = record
+        origin = call.origin
+        started = call.started
+        sessionTag = call.sessionTag
+        progress = call.progress
     }
 
     /// Where the answer goes: to whoever asked last, when the client sent the call again.
     var connection: RPCHandler { progress?.connection ?? origin }
-
-    /// The tag of the session whose handle the arguments begin with, as those of all procedures of NFS
-    /// but NULL do; not checked yet.
-    var sessionTag: UInt32? {
-        record.getInteger(
-            at: record.readerIndex + header.argumentsOffset + 4 + VirtualHandle.tagOffset)
-    }
 
     /// Nobody waits for the answer any more.
     var isAbandoned: Bool { connection.isClosed }
@@ -42,17 +52,12 @@ struct RPCCall {
 
     /// The same call without a hold on the receive buffer, for parking.
     func detached() -> RPCCall {
-        var call = RPCCall(
-            header: header, record: ByteBuffer(bytes: record.readableBytesView), origin: origin)
-        call.progress = progress
-        return call
+        RPCCall(self, record: ByteBuffer(bytes: record.readableBytesView))
     }
 
     /// The call without its record: enough to answer it.
     func detachedHeader() -> RPCCall {
-        var call = RPCCall(header: header, record: ByteBuffer(), origin: origin)
-        call.progress = progress
-        return call
+        RPCCall(self, record: ByteBuffer())
     }
 
     /// Counts the call among those that wait for something, until the answer's ``Parking/end()``.
@@ -78,7 +83,18 @@ struct RPCCall {
             RPC.encodeSuccess(xid: xid, into: &output)
             result.encode(into: &output)
         }
+        answered()
     }
+
+    /// Answers with a whole record that was encoded before.
+    /// - Parameter connection: where to.
+    func reply(record: [UInt8], over connection: RPCHandler) {
+        connection.write(record: record)
+        answered()
+    }
+
+    /// The answer has been written.
+    func answered() { origin.times.answered(self) }
 
     /// Answers that the call cannot be carried out at all.
     func reject(_ error: RPC.AcceptError) {

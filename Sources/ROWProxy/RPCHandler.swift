@@ -48,6 +48,8 @@ final class RPCHandler: ChannelInboundHandler {
     let server: RPCServer
     private(set) var context: ChannelHandlerContext?
     let receiver: RecordReceiver
+    /// Of all connections.
+    var times: CallTimes { server.times }
     private var gathered: ByteBuffer
     private var parkedCalls = 0
     private var parkedBytes = 0
@@ -96,6 +98,7 @@ final class RPCHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isClosed else { return }
         isReading = true
+        times.begin(self)
         Traffic.receive(receiver.receive(unwrapInboundIn(data)))
         process()
     }
@@ -370,6 +373,7 @@ final class RPCHandler: ChannelInboundHandler {
         isTurnScheduled = true
         context.eventLoop.assumeIsolated().execute {
             self.isTurnScheduled = false
+            self.times.begin(self)
             self.process()
             self.flush()
             self.server.turnEnded()

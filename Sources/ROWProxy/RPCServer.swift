@@ -8,6 +8,7 @@ import XDR
 /// kernel clients probe (NFSACL, NLM).
 final class RPCServer {
     private let nfs: NFSService
+    let times: CallTimes
     private let mount: MountService
     private let admission: Admission
     let tls: ServerTLS
@@ -33,6 +34,7 @@ final class RPCServer {
         onEvent: @escaping (String) -> Void
     ) {
         self.nfs = nfs
+        times = CallTimes(nfs.sessions, withoutSession: nfs.counters)
         self.mount = mount
         self.admission = admission
         self.tls = tls
@@ -93,6 +95,7 @@ final class RPCServer {
 
     /// All calls of one read have been looked at.
     func turnEnded() {
+        times.end()
         nfs.turnEnded()
         memory.turnEnded()
         polling?.turnEnded()

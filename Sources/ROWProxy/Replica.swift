@@ -365,9 +365,12 @@ final class Replica {
             self.outstanding -= 1
             switch result {
             case .success(let reply):
+                let time = NIODeadline.now() - now
+                if !deadline.isCheck {
+                    self.settings.counters.mainTimes.add(procedure.rawValue, time)
+                }
                 if procedure.isSmall {
-                    self.owner.measured(
-                        NIODeadline.now() - now, at: self, isBusy: self.outstanding > 0)
+                    self.owner.measured(time, at: self, isBusy: self.outstanding > 0)
                 }
                 then(.success(reply))
             case .failure(let error):

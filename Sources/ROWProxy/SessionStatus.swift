@@ -10,6 +10,8 @@ public struct SessionStatus: Codable, Sendable {
     public var durability: String
     public var uptimeSeconds: Double
     public var calls: Calls
+    /// How long calls took, by procedure; nil in files of older versions.
+    public var latency: Latencies?
     public var bytes: Bytes
     public var changed: Changed
     /// The files with most stored bytes, largest first; whoever shows a status fills them in.
@@ -44,6 +46,40 @@ public struct SessionStatus: Codable, Sendable {
         enum CodingKeys: String, CodingKey {
             case client, main, shadow
             case mainChecks = "main_checks"
+        }
+    }
+
+    /// By procedure name, those that were answered.
+    public struct Latencies: Codable, Sendable {
+        /// Of the session's clients, from when a call was looked at until its answer was handed to the socket.
+        public var client: [String: Latency]
+        /// Of main's servers, for all sessions; empty for a directory of this machine.
+        public var main: [String: Latency]
+    }
+
+    /// How long calls took, in milliseconds. Percentiles are at most an eighth too high.
+    public struct Latency: Codable, Sendable, Equatable {
+        /// Those that were answered.
+        public var calls: Int
+        public var p50MS: Double
+        public var p90MS: Double
+        public var p99MS: Double
+        public var maximumMS: Double
+
+        enum CodingKeys: String, CodingKey {
+            case calls
+            case p50MS = "p50_ms"
+            case p90MS = "p90_ms"
+            case p99MS = "p99_ms"
+            case maximumMS = "max_ms"
+        }
+
+        init(_ times: LatencyHistogram) {
+            calls = times.count
+            p50MS = Double(times.quantile(0.5)) / 1e6
+            p90MS = Double(times.quantile(0.9)) / 1e6
+            p99MS = Double(times.quantile(0.99)) / 1e6
+            maximumMS = Double(times.maximumNanoseconds) / 1e6
         }
     }
 
@@ -225,7 +261,8 @@ public struct SessionStatus: Codable, Sendable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case session, image, state, durability, calls, bytes, changed, largest, handles, syncs,
+        case session, image, state, durability, calls, latency, bytes, changed, largest, handles,
+            syncs,
             main, cache, manifest, shadow, machine, events
         case lastSeen = "last_seen"
         case uptimeSeconds = "uptime_seconds"

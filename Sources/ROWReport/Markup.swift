@@ -1,17 +1,21 @@
 /// XML that is being written; what comes from outside is escaped on its way in.
-struct Markup {
-    typealias Attributes = KeyValuePairs<String, String>
+package struct Markup {
+    package typealias Attributes = KeyValuePairs<String, String>
 
-    private(set) var text = ""
+    package private(set) var text = ""
+
+    package init() {}
 
     /// An element without children.
-    mutating func add(_ name: String, _ attributes: Attributes = [:], _ content: String? = nil) {
+    package mutating func add(
+        _ name: String, _ attributes: Attributes = [:], _ content: String? = nil
+    ) {
         text += "<\(name)\(Self.text(of: attributes))"
         text += content.map { ">\(Self.escaped($0))</\(name)>" } ?? "/>"
     }
 
     /// An element with children, which `body` adds.
-    mutating func add(
+    package mutating func add(
         _ name: String, _ attributes: Attributes = [:], _ body: (inout Markup) -> Void
     ) {
         text += "<\(name)\(Self.text(of: attributes))>"
@@ -20,14 +24,14 @@ struct Markup {
     }
 
     /// Markup of our own making.
-    mutating func add(_ markup: Markup) { text += markup.text }
+    package mutating func add(_ markup: Markup) { text += markup.text }
 
     private static func text(of attributes: Attributes) -> String {
         attributes.map { " \($0.key)=\"\(escaped($0.value))\"" }.joined()
     }
 
     /// Characters that mean something to XML as entities, those that it cannot have as U+FFFD.
-    static func escaped(_ text: String) -> String {
+    package static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {

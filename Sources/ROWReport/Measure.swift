@@ -1,7 +1,7 @@
 import Foundation
 
 /// What an axis counts.
-enum Measure {
+package enum Measure {
     case calls
     /// Percent of one processor.
     case percent
@@ -27,7 +27,7 @@ enum Measure {
     private static let byteUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 
     /// A value with its unit, in about three digits.
-    func text(_ value: Double) -> String {
+    package func text(_ value: Double) -> String {
         let unit = unit(for: value)
         let scaled = value / unit.size
         let isWhole = unit.size == 1 && scaled == scaled.rounded()
@@ -40,7 +40,7 @@ enum Measure {
         }
     }
 
-    func text(_ value: Int) -> String { text(Double(value)) }
+    package func text(_ value: Int) -> String { text(Double(value)) }
 }
 
 /// A count for the narrow space above a bar.
@@ -53,7 +53,7 @@ func shortCount(_ count: Int) -> String {
 }
 
 /// A length of time: `95 s`, `12 min 30 s`, `3 h 5 min`, `2 d 4 h`.
-func durationText(seconds: Double) -> String {
+package func durationText(seconds: Double) -> String {
     if seconds < 10 { return String(format: "%.1f s", max(0, seconds)) }
     let whole = Int(seconds.rounded())
     switch whole {

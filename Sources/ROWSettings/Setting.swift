@@ -44,6 +44,7 @@ public struct Setting: Sendable {
         Setting(
             "log-level", .process, standard: "notice",
             "the least message that is written: debug, info, notice, warning or error"),
+        Setting(
             "tls-cert", .process, standard: "no TLS for clients",
             "the file, in PEM, of this machine's certificate, by which clients know it, and servers"
         ),
@@ -52,6 +53,9 @@ public struct Setting: Sendable {
             "tls-ca", .process,
             standard: "this machine's, for servers; clients need no certificate",
             "the file of the authorities that vouch for the certificates of servers and clients"),
+        Setting(
+            "http", .process, standard: "nowhere",
+            "where browsers and Prometheus are told how things stand, [ADDRESS:]PORT"),
         Setting(
             "source", .image, isList: true, standard: "none: it must be given",
             "servers that have the image, nfs://HOST/EXPORT, or a directory, or an appliance"),

@@ -14,6 +14,8 @@ public struct Settings: Sendable {
     /// Nil where nobody says anything.
     package let logFormat: LogFormat?
     package let logLevel: Logger.Level?
+    /// Where the status is shown by HTTP; nil: nowhere.
+    public let http: ListenAddress?
     /// In the order of the file; those of an image one after another.
     public let sessions: [Session]
 
@@ -42,6 +44,7 @@ public struct Settings: Sendable {
         logLevel = reader.value("log-level")
         var places = PlacesTaken()
         let tls = Self.tls(&reader)
+        let http: ListenAddress? = reader.value("http")
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
@@ -74,6 +77,7 @@ public struct Settings: Sendable {
         guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
         self.state = state.map { FilePath($0.text) }
         self.catalogue = catalogue
+        self.http = http
         self.sessions = sessions
     }
 }

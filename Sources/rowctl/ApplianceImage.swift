@@ -3,6 +3,7 @@ import Foundation
 import NFSClient
 import ROWCore
 import ROWProxy
+import ROWStatus
 import Synchronization
 
 /// Appliances where an image is wanted.
@@ -125,6 +126,14 @@ enum ApplianceImage {
         private let lease: LeaseKeeper
         private let watch: Task<Void, Never>
         private let proxy: ProxyPlace
+        private let leased: Leased
+
+        /// How the lease stands.
+        private final class Leased: Sendable {
+            let status: Mutex<LeaseStatus>
+
+            init(image: String) { status = Mutex(LeaseStatus(image: image)) }
+        }
 
         /// The proxy that serves it, while there is one.
         private final class ProxyPlace: Sendable {
@@ -150,10 +159,17 @@ enum ApplianceImage {
             let place = ProxyPlace()
             self.catalogue = catalogue
             proxy = place
+            let leased = Leased(
+                image: try ApplianceReference(appliance, version: version).description)
+            self.leased = leased
             lease = try LeaseKeeper.start(catalogue, appliance, version, period: period) { event in
                 switch event {
-                case .renewed: place.tell("version \(version) of \(appliance) is leased", .notice)
+                case .renewed:
+                    let now = Date().timeIntervalSince1970
+                    leased.status.withLock { $0.renew(at: now, period: Double(period)) }
+                    place.tell("version \(version) of \(appliance) is leased", .notice)
                 case .failed(let error):
+                    leased.status.withLock { $0.lastError = "\(error)" }
                     place.tell("version \(version) of \(appliance) is not leased: \(error)")
                 case .released: break
                 }
@@ -176,6 +192,8 @@ enum ApplianceImage {
                 }
             }
         }
+
+        var leaseStatus: LeaseStatus { leased.status.withLock(\.self) }
 
         /// A proxy serves it, and gets new locations.
         func attach(_ proxy: Proxy) { self.proxy.proxy.withLock { $0 = proxy } }

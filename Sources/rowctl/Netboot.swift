@@ -122,6 +122,8 @@ struct NetbootVerb: AsyncParsableCommand {
 
     @OptionGroup var catalogue: CatalogueOptions
 
+    @OptionGroup var status: StatusOption
+
     @OptionGroup var log: LogOptions
 
     @OptionGroup var state: StateOption
@@ -182,7 +184,7 @@ struct NetbootVerb: AsyncParsableCommand {
         configuration.machines = sessions
         try await NetbootServer.run(
             configuration, settings, runsDnsmasq: !isWithoutDHCP, runDirectory: folder,
-            use: chosen.use)
+            use: chosen.use, http: status.address)
     }
 
     /// The last part of the image's path, of what a name may have.

@@ -12,7 +12,7 @@ enum NetbootServer {
     /// Runs it until a signal asks to end; a second one does not wait for what must be made durable.
     static func run(
         _ configuration: Proxy.Configuration, _ settings: BootSettings, runsDnsmasq: Bool,
-        runDirectory: FilePath, use: ApplianceImage.Use?
+        runDirectory: FilePath, use: ApplianceImage.Use?, http: ListenAddress?
     ) async throws {
         let (ends, continuation) = AsyncStream<Void>.makeStream()
         signal(SIGPIPE, SIG_IGN)
@@ -25,11 +25,16 @@ enum NetbootServer {
         let proxy = try await Proxy.start(configuration)
         use?.attach(proxy)
         do {
-            try await serve(proxy, settings, runsDnsmasq, runDirectory) {
-                say(
-                    "ready: machines on \(settings.interface) boot /boot/\(settings.image) of "
-                        + settings.address)
-                for await _ in ends { return }
+            try await StatusHTTP.show(
+                at: http, of: configuration.state, proxies: { [proxy] },
+                leases: { [use?.leaseStatus].compactMap(\.self) }
+            ) {
+                try await serve(proxy, settings, runsDnsmasq, runDirectory) {
+                    say(
+                        "ready: machines on \(settings.interface) boot /boot/\(settings.image) of "
+                            + settings.address)
+                    for await _ in ends { return }
+                }
             }
         } catch {
             use?.detach()

@@ -46,6 +46,19 @@ struct ShadowOption: ParsableArguments {
     var parsed: NFSURL? { get throws { try url.map { try NFSURL($0) } } }
 }
 
+/// Where the status is shown by HTTP; the verbs that serve in the foreground take it.
+struct StatusOption: ParsableArguments {
+    @Option(
+        name: .customLong("http"),
+        help: ArgumentHelp(
+            "Show how things stand by HTTP: a page, /status.json, and /metrics for Prometheus.",
+            discussion: """
+                On 127.0.0.1 where only a port is given; port 0 picks a free one. Nothing can be changed \
+                there, and whoever reaches the address may read it. Default: nowhere.
+                """, valueName: "address:port"))
+    var address: ListenAddress?
+}
+
 /// What is kept of an image; the verbs that serve one take it.
 struct CacheOption: ParsableArguments {
     @Option(

@@ -20,8 +20,8 @@ struct Serve: AsyncParsableCommand {
             Handles and file numbers stay the same when it is started again, so those proxies go on.
 
             With --config it serves all images and sessions that a file names, and only --set, \
-            --state, --catalogue, --log-format and --log-level go with it. SIGHUP has it read the \
-            file again: what has changed \
+            --state, --catalogue, --http, --log-format and --log-level go with it. SIGHUP has it read \
+            the file again: what has changed \
             is served anew, all else goes on. 'rowctl config' explains the file.
             """)
 
@@ -59,6 +59,8 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var network: NetworkOptions
 
     @OptionGroup var catalogue: CatalogueOptions
+
+    @OptionGroup var status: StatusOption
 
     @OptionGroup var log: LogOptions
 
@@ -102,7 +104,7 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         if let file = settings.file {
             return try await Service.run(
-                file, settings, catalogue: catalogue, log: log, state: state)
+                file, settings, catalogue: catalogue, http: status.address, log: log, state: state)
         }
         guard let image, let session else { return }
         try log.start()
@@ -123,7 +125,7 @@ struct Serve: AsyncParsableCommand {
         cache.apply(to: &configuration)
         configuration.record = profiles.recordPath
         configuration.profile = profiles.profilePath
-        try await serve(configuration, chosen.use)
+        try await serve(configuration, chosen.use, http: status.address)
     }
 }
 
@@ -161,7 +163,8 @@ struct Export: AsyncParsableCommand {
 
 /// Serves a session until a signal asks to end; a second one does not wait for that.
 private func serve(
-    _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil
+    _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use? = nil,
+    http: ListenAddress? = nil
 ) async throws {
     // Whoever reads what this prints may leave before it ends.
     signal(SIGPIPE, SIG_IGN)
@@ -172,13 +175,15 @@ private func serve(
     let session = ServedSession()
     let signals = Signals.toEnd { session.askToEnd() }
     defer { withExtendedLifetime(signals) {} }
-    try await session.run(
-        configuration, use,
-        announce: {
-            log.info("served")
-            announceReady($0)
-        },
-        complain: { log.warning("not served now, trying again", metadata: ["error": "\($0)"]) })
+    try await StatusHTTP.show(at: http, of: configuration.state, by: { [session] }) {
+        try await session.run(
+            configuration, use,
+            announce: {
+                log.info("served")
+                announceReady($0)
+            },
+            complain: { log.warning("not served now, trying again", metadata: ["error": "\($0)"]) })
+    }
 }
 
 /// Tells people and programs that a session is served.

@@ -1,5 +1,6 @@
 import Foundation
 import ROWProxy
+import ROWStatus
 import Synchronization
 
 /// A session that is served until somebody asks it to end: in this process, or in the one that serves the
@@ -14,6 +15,7 @@ final class ServedSession: Sendable {
     private let events: AsyncStream<Event>
     private let continuation: AsyncStream<Event>.Continuation
     private let hosted = Mutex<Proxy?>(nil)
+    private let using = Mutex<ApplianceImage.Use?>(nil)
     private let asked = Mutex(false)
 
     private static let pause = Duration.seconds(1)
@@ -22,6 +24,9 @@ final class ServedSession: Sendable {
 
     /// The proxy, while it is in this process.
     var proxy: Proxy? { hosted.withLock(\.self) }
+
+    /// What it has a lease on, while it is served.
+    var lease: LeaseStatus? { using.withLock(\.self)?.leaseStatus }
 
     /// Once it is, it is not served again.
     var isAskedToEnd: Bool { asked.withLock(\.self) }
@@ -37,6 +42,8 @@ final class ServedSession: Sendable {
         _ configuration: Proxy.Configuration, _ use: ApplianceImage.Use?,
         announce: (String) -> Void, complain: (String) -> Void
     ) async throws {
+        using.withLock { $0 = use }
+        defer { using.withLock { $0 = nil } }
         var next = events.makeAsyncIterator()
         var configuration = configuration
         var serving: Proxy.Serving? = try await Proxy.serve(configuration)

@@ -25,8 +25,8 @@ actor Service {
     /// looked at.
     /// - Throws: `SettingsError` when the file cannot be used.
     static func run(
-        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions, log: LogOptions,
-        state: StateOption
+        _ file: String, _ options: SettingsOptions, catalogue: CatalogueOptions,
+        http: ListenAddress?, log: LogOptions, state: StateOption
     ) async throws {
         signal(SIGPIPE, SIG_IGN)
         raiseDescriptorLimit()
@@ -39,49 +39,59 @@ actor Service {
         let manager = ServiceManager()
         let read = { @Sendable in
             let settings = try options.settings(of: file)
-            return (settings, Place(settings, catalogue, state))
+            return (settings, Place(settings, catalogue, http, state))
         }
         let (settings, place) = try read()
         log.start(format: settings.logFormat, level: settings.logLevel)
         let service = Service(place)
-        // One after another, in the order of the signals.
-        var work = Task {
-            await service.serve(settings.sessions)
-            manager.ready(await service.summary)
-        }
-        let watch = Task { try await service.watch(for: manager) }
-        for await event in events {
-            if event == .askedToEnd { break }
-            work = Task { [work] in
-                await work.value
-                manager.reloading()
-                await service.reload(Result { try read() }, log)
+        try await StatusHTTP.show(
+            at: place.http, of: place.state.directory, by: { await service.sessions }
+        ) {
+            // One after another, in the order of the signals.
+            var work = Task {
+                await service.serve(settings.sessions)
                 manager.ready(await service.summary)
             }
+            let watch = Task { try await service.watch(for: manager) }
+            for await event in events {
+                if event == .askedToEnd { break }
+                work = Task { [work] in
+                    await work.value
+                    manager.reloading()
+                    await service.reload(Result { try read() }, log)
+                    manager.ready(await service.summary)
+                }
+            }
+            watch.cancel()
+            manager.stopping()
+            await service.end()
         }
-        watch.cancel()
-        manager.stopping()
-        await service.end()
     }
 
     /// What stays as it is until the service is started again.
     struct Place: Equatable {
         let state: StateOption
         let catalogue: CatalogueOptions
+        let http: ListenAddress?
 
         /// Options before the file.
-        init(_ settings: Settings, _ catalogue: CatalogueOptions, _ state: StateOption) {
+        init(
+            _ settings: Settings, _ catalogue: CatalogueOptions, _ http: ListenAddress?,
+            _ state: StateOption
+        ) {
             var state = state
             state.path = state.path ?? settings.state?.string
             self.state = state
             var catalogue = catalogue
             catalogue.catalogue = catalogue.catalogue ?? settings.catalogue
             self.catalogue = catalogue
+            self.http = http ?? settings.http
         }
 
         static func == (one: Place, other: Place) -> Bool {
             one.state.path == other.state.path
                 && one.catalogue.catalogue == other.catalogue.catalogue
+                && one.http == other.http
         }
     }
 
@@ -93,7 +103,7 @@ actor Service {
             log.start(format: settings.logFormat, level: settings.logLevel)
             if other != place {
                 Self.log.warning(
-                    "'state' and 'catalogue' stay as they were until the service is started again")
+                    "'state', 'catalogue' and 'http' stay as they were until the service is started again")
             }
             await serve(settings.sessions)
             Self.log.notice("the settings were read again; \(summary)")
@@ -147,6 +157,8 @@ actor Service {
     }
 
     // MARK: How things stand
+
+    private var sessions: [ServedSession] { running.values.map(\.served) }
 
     private var summary: String {
         let waiting = running.filter { !$0.value.isTried }.keys.sorted()

@@ -79,6 +79,10 @@ extension StatSession {
 }
 
 extension SessionStatus {
+    private static func milliseconds(_ value: Double?) -> String {
+        value.map { String(format: "%.3f", $0) } ?? ""
+    }
+
     /// For people.
     var text: String {
         var lines = [
@@ -114,11 +118,15 @@ extension SessionStatus {
         let names = Set(calls.client.keys).union(calls.main.keys).union(calls.shadow.keys)
         if !names.isEmpty {
             var table = Table([
-                ("CALLS", .left), ("CLIENT", .right), ("MAIN", .right), ("SHADOW", .right),
+                ("CALLS", .left), ("CLIENT", .right), ("P50 MS", .right), ("P99 MS", .right),
+                ("MAIN", .right), ("P99 MS", .right), ("SHADOW", .right),
             ])
             for name in names.sorted() {
                 table.add(
-                    name, "\(calls.client[name] ?? 0)", "\(calls.main[name] ?? 0)",
+                    name, "\(calls.client[name] ?? 0)",
+                    Self.milliseconds(latency?.client[name]?.p50MS),
+                    Self.milliseconds(latency?.client[name]?.p99MS),
+                    "\(calls.main[name] ?? 0)", Self.milliseconds(latency?.main[name]?.p99MS),
                     "\(calls.shadow[name] ?? 0)")
             }
             lines += ["", table.text]

@@ -228,7 +228,7 @@ import Testing
         #expect(try await bench.isServed("lab2"))
         // What needs a new start is told.
         try await bench.reload(Self.settings.replacing("state: STATE", with: "state: STATE-other"))
-        try await bench.waitForErrors("'state' and 'catalogue' stay as they were")
+        try await bench.waitForErrors("'state', 'catalogue' and 'http' stay as they were")
         #expect(try await text(lab) == "golden")
         await lab.close()
         try await bench.end()

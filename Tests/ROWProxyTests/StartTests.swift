@@ -122,6 +122,7 @@ import Testing
                 Set(top.keys) == [
                     "session", "image", "state", "durability", "uptime_seconds", "calls", "bytes",
                     "changed", "largest", "handles", "syncs", "main", "events", "last_seen",
+                    "latency",
                 ])
             #expect(top["state"] as? String == (isRunning ? "running" : "stopped"))
             func keys(_ name: String) -> Set<String> {
@@ -133,6 +134,12 @@ import Testing
                     "from_main", "to_client", "from_client", "shadow_stored", "cache_hit",
                 ])
             #expect(keys("changed") == ["files", "blocks"])
+            #expect(keys("latency") == ["client", "main"])
+            let latency = try #require(top["latency"] as? [String: [String: [String: Any]]])
+            #expect(
+                Set(try #require(latency["client"]?["WRITE"]).keys) == [
+                    "calls", "p50_ms", "p90_ms", "p99_ms", "max_ms",
+                ])
             #expect(keys("syncs") == ["data", "directories", "databases"])
             let mains = try #require(top["main"] as? [[String: Any]])
             #expect(

@@ -1,15 +1,15 @@
-import NIOCore
+public import NIOCore
 import NIOPosix
 import Synchronization
 
 /// A connection on which bytes go out as they are given, and of which all that comes back is kept.
-final class HTTPConnection: Sendable {
+public final class HTTPConnection: Sendable {
     private let channel: any Channel
     private let received: Received
 
     /// - Parameter reads: whether it reads from the beginning; until ``startReading()`` otherwise.
     /// - Parameter onRead: told how many bytes have come so far.
-    init(
+    public init(
         port: Int, reads: Bool = true, onRead: @escaping @Sendable (Int) -> Void = { _ in }
     ) async throws {
         let received = Received(onRead)
@@ -22,16 +22,18 @@ final class HTTPConnection: Sendable {
             .connect(host: "127.0.0.1", port: port).get()
     }
 
-    func send(_ text: String) async throws {
+    public func send(_ text: String) async throws {
         try await channel.writeAndFlush(ByteBuffer(string: text)).get()
     }
 
-    func startReading() async throws { try await channel.setOption(.autoRead, value: true).get() }
+    public func startReading() async throws {
+        try await channel.setOption(.autoRead, value: true).get()
+    }
 
-    func close() async throws { try await channel.close() }
+    public func close() async throws { try await channel.close() }
 
     /// All that came, when the other end has closed.
-    func untilClosed() async throws -> ByteBuffer {
+    public func untilClosed() async throws -> ByteBuffer {
         try await channel.closeFuture.get()
         return received.bytes.withLock { $0 }
     }
