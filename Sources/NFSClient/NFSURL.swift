@@ -11,7 +11,7 @@ public struct NFSURL: Hashable, Sendable {
     public var mountPort: Int?
     /// The exported path, from its leading slash. No assumption about its encoding.
     public var path: [UInt8]
-    /// What protects calls on their way; both ends' names are checked then.
+    /// What protects calls on their way. With TLS the server's certificate must be for ``host``.
     public var security = TransportSecurity.none
 
     public init(
