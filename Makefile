@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash test-sanitize soak fuzz fuzz-planted attacks guard \
+.PHONY: all setup build release test test-boot test-long test-crash soak fuzz fuzz-planted attacks guard \
     guard-update test-static static guest lint licences docs man deb test-deb test-service bench demo clean-lab
 
 all: build

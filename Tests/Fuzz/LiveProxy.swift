@@ -95,8 +95,10 @@ final class Stream {
     func send(_ bytes: [UInt8]) {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            let count = bytes[sent...].withUnsafeBytes { rest in
+                uninterrupted {
+                    Glibc.send(descriptor, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
+                }
             }
             guard count > 0 else { return }
             sent += count
@@ -116,10 +118,18 @@ final class Stream {
         return bytes
     }
 
+    /// Does it again when libFuzzer's timer was in between, which is no end of the stream.
+    private func uninterrupted(_ call: () -> Int) -> Int {
+        while true {
+            let count = call()
+            if count >= 0 || errno != EINTR { return count }
+        }
+    }
+
     /// - Returns: what is there; nothing at the end of the stream.
     func receiveSome(_ maximum: Int = 65_536) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: maximum)
-        let count = recv(descriptor, &buffer, maximum, 0)
+        let count = uninterrupted { recv(descriptor, &buffer, maximum, 0) }
         must(count >= 0 || errno != EAGAIN, "no answer within \(Self.patience) seconds")
         return Array(buffer.prefix(max(0, count)))
     }
