@@ -121,6 +121,7 @@ let package = Package(
             name: "Console",
             dependencies: ["ROWProxy", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
+        .target(
             name: "ROWStatus",
             dependencies: [
                 "ROWProxy", "ROWReport", system, .product(name: "Crypto", package: "swift-crypto"),
@@ -199,6 +200,7 @@ let package = Package(
             dependencies: [
                 "NFSClient", "NFSProtocol", "ROWProxy", "ROWStatus", "ROWTestKit", "rowctl", system,
             ] + nio, exclude: ["rules.test.yml"], swiftSettings: settings),
+        .testTarget(
             name: "ConsoleTests",
             dependencies: [
                 "Console", "ROWProxy", "ROWTestKit", "rowctl",
