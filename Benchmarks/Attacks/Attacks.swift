@@ -98,7 +98,8 @@ struct AttackResult {
         return failures
     }
 
-    static let heading = "attack                     MiB before     most   others get  outcome"
+    static let heading =
+        "attack                           MiB before     most   others get  outcome"
 
     var row: String {
         let columns = [
@@ -108,7 +109,7 @@ struct AttackResult {
         let numbers = zip(columns, [11, 8, 12]).map { text, width in
             String(repeating: " ", count: max(1, width - text.count)) + text
         }
-        return name.padding(toLength: 26, withPad: " ", startingAt: 0) + numbers.joined() + "  "
+        return name.padding(toLength: 32, withPad: " ", startingAt: 0) + numbers.joined() + "  "
             + (failures.isEmpty ? outcome : "FAILED: \(failures.joined(separator: ", "))")
     }
 }

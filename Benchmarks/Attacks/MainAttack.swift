@@ -153,7 +153,8 @@ extension MainAttack {
             case 2: lie.size = 1 << 63 + UInt64(number)
             case 3: lie.type = [.directory, .symbolicLink, .fifo, .blockDevice][number / 8 % 4]
             case 4: (lie.nlink, lie.fileid) = (0, 0)
-            case 5: (lie.nlink, lie.fileid) = (.max, 7)
+            // With one number for all, they would be names of one file: an image's server may say so.
+            case 5: lie.nlink = .max
             case 6: lie.mtime = NFS3.Time(seconds: .max, nanoseconds: .max)
             default: (lie.mode, lie.used, lie.uid) = (.max, .max, .max)
             }

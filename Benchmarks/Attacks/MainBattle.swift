@@ -45,10 +45,11 @@ final class MainBattle {
             attack.answer(call, answered.add(1, ordering: .relaxed).oldValue)
         }
         let asking = (0..<Self.askers).map { number in
-            Task.detached {
-                try HostileMainAsker(
-                    attacker, tree, number, tellsNames: attack.tellsNames
-                ).ask()
+            Task {
+                try await Self.onThread {
+                    try HostileMainAsker(attacker, tree, number, tellsNames: attack.tellsNames)
+                        .ask()
+                }
             }
         }
         try await poll(for: "answers of the attack", within: .seconds(60)) {
@@ -76,6 +77,15 @@ final class MainBattle {
             wrongs: total.wrongs.sorted(), growthMaximum: AttackResult.growthOfMainMaximum)
     }
 
+    /// Runs what waits for sockets, of which there are more than tasks have threads.
+    private static func onThread<Value: Sendable>(
+        _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { done in
+            Thread.detachNewThread { done.resume(with: Result(catching: body)) }
+        }
+    }
+
     /// A file of the session's own, and one of main's that is kept on this machine.
     private func prepare(_ server: Server, _ attacker: Attacker) async throws {
         let (socket, root, _) = try attacker.enter()
@@ -84,7 +94,10 @@ final class MainBattle {
         _ = try socket.call(
             procedure: NFS3.Procedure.create.rawValue,
             NFS3.Create.Arguments(
-                location: location, how: .unchecked(NFS3.SetAttributes(mode: 0o644))
+                location: location,
+                how: .unchecked(
+                    NFS3.SetAttributes(
+                        mode: 0o644, size: UInt64(Self.keptBytes)))
             ).encoded())
         try await load(.write, Self.kept, 65_536).run(on: server, calls: Self.keptBytes / 65_536)
         try await load(.read, HostileTree.readName, 65_536).run(

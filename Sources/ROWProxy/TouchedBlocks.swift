@@ -59,8 +59,9 @@ struct TouchedBlocks: Sendable, Equatable {
         }
         // The last block may end with the file.
         if isLastNew, !range.upperBound.isMultiple(of: Self.blockBytes), let size = size() {
-            bytes -= Int(
-                end * Self.blockBytes - min(max(size, range.upperBound), end * Self.blockBytes))
+            // The end of that block may be no number: a server can claim a file of any size.
+            let used = max(size, range.upperBound) - (end - 1) * Self.blockBytes
+            bytes -= Int(Self.blockBytes - min(used, Self.blockBytes))
         }
     }
 
