@@ -33,7 +33,7 @@ test: guest
 # servers take: one at a time.
 NETWORKS = ^(CatalogueTests|DoctorTests)\.
 
-SOCKETS = ^(NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|ROWStatusTests|SupervisionTests)\.
+SOCKETS = ^(ConsoleTests|NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTests|ROWStatusTests|SupervisionTests)\.
 
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \

@@ -103,7 +103,8 @@ actor Service {
             log.start(format: settings.logFormat, level: settings.logLevel)
             if other != place {
                 Self.log.warning(
-                    "'state', 'catalogue' and 'http' stay as they were until the service is started again")
+                    "'state', 'catalogue' and 'http' stay as they were until the service is started again"
+                )
             }
             await serve(settings.sessions)
             Self.log.notice("the settings were read again; \(summary)")

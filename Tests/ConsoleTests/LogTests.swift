@@ -146,7 +146,8 @@ import Testing
             text += String(decoding: buffer[0..<count], as: UTF8.self)
         }
         let lines = text.split(separator: "\n").count
-        #expect(lines < 200 && lines > 100, "\(lines)")
+        // At least what may wait; more when some went into the pipe at once.
+        #expect((50..<200).contains(lines), "\(lines)")
     }
 
     @Test func levelsAndKeysOfALoggerAreWritten() throws {

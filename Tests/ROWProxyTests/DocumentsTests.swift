@@ -32,7 +32,8 @@ import Testing
 
     private static let documents = [
         "README.md", "ARCHITECTURE.md", "docs/CATALOGUE.md", "docs/MANIFEST.md",
-        "docs/MONITORING.md", "docs/NETBOOT.md", "docs/SERVICE.md", "docs/TLS.md", "docs/UPGRADE.md",
+        "docs/MONITORING.md", "docs/NETBOOT.md", "docs/SERVICE.md", "docs/TLS.md",
+        "docs/UPGRADE.md",
     ]
 
     /// Of programs beside: swift, systemctl, mount, mmdebstrap, wget.

@@ -10,10 +10,21 @@ import Testing
     @Test func allSayWhatTheSessionSays() async throws {
         let watched = try await Watched.start()
         try await watched.work()
-        let session = try await watched.proxy.status()
-        let (_, json) = try await watched.get("/status.json")
-        let (_, text) = try await watched.get("/metrics")
-        let (_, page) = try await watched.get("/")
+        // A server that is away is tried again meanwhile: all must be of one moment.
+        let (session, json, text, page) = try await poll(
+            for: "documents of a time in which nothing happened", within: .seconds(60)
+        ) {
+            let session = try await watched.proxy.status()
+            let (_, json) = try await watched.get("/status.json")
+            let (_, text) = try await watched.get("/metrics")
+            let (_, page) = try await watched.get("/")
+            let after = try await watched.proxy.status()
+            let isQuiet =
+                session.events.map(\.message) == after.events.map(\.message)
+                && session.calls.main == after.calls.main
+            let hasAll = session.events.last.map { json.contains($0.message) } ?? true
+            return isQuiet && hasAll ? (session, json, text, page) : nil
+        }
 
         // As JSON all of the session is there, but for what grows with time and for its events.
         let all = try #require(Self.object(json))

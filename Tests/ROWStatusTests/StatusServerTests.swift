@@ -68,7 +68,8 @@ import Testing
     }
 
     @Test func connectionsAreBoundedAndThoseThatAreSlowEnd() async throws {
-        let watched = try await Watched.start(timeout: .seconds(2))
+        // Long enough for all of them to come while the first is still there.
+        let watched = try await Watched.start(timeout: .seconds(10))
         let port = watched.server.port
         var slow: [HTTPConnection] = []
         for _ in 0..<StatusServer.connectionsMaximum {
@@ -92,7 +93,8 @@ import Testing
         _ = try await poll(for: "room", within: .seconds(30)) {
             watched.server.connectionCount == 0 ? true : nil
         }
-        try await connection.close()
+        // The server's end of it may have arrived.
+        try? await connection.close()
         try await watched.stop()
     }
 
