@@ -69,7 +69,7 @@ package final class RecordReceiver {
         }
         if next.storageCapacity < bufferBytes {
             var larger = spare.take()
-            larger.writeImmutableBuffer(next)
+            if next.readableBytes > 0 { larger.writeImmutableBuffer(next) }
             next = larger
         }
         let capacity = max(

@@ -160,8 +160,10 @@ final class RPCHandler: ChannelInboundHandler {
             if let record = nextRecord() { serve(record) } else { isUnfinished = true }
         }
         isProcessing = false
-        if receiver.hasBytes, server.memory.isCrowded { receiver.shrink() }
-        countLeft()
+        if receiver.hasBytes || leftBytes > 0 {
+            if server.memory.isCrowded { receiver.shrink() }
+            countLeft()
+        }
         updateReading()
     }
 
@@ -300,11 +302,11 @@ final class RPCHandler: ChannelInboundHandler {
             Traffic.send(gathered.readableBytes)
             // Flushed at once, so that the memory is ours again unless the socket is full.
             withGathered { context.writeAndFlush(wrapOutboundOut($0), promise: nil) }
-            countLeft()
+            countUnsent()
         } else if hasUnflushed {
             hasUnflushed = false
             context.flush()
-            countLeft()
+            countUnsent()
         }
     }
 
@@ -353,10 +355,17 @@ final class RPCHandler: ChannelInboundHandler {
 
     /// Bytes of replies that the client has not taken; 0 when they are few.
     private var unsentBytes: Int {
-        guard let context, !context.channel.isWritable, let options = context.channel.syncOptions
-        else { return 0 }
+        guard !isWritable, let options = context?.channel.syncOptions else { return 0 }
         return (try? options.getOption(.bufferedWritableBytes)) ?? 0
     }
+
+    /// Counts it when not all that was written is on its way.
+    private func countUnsent() {
+        guard leftBytes > 0 || !isWritable else { return }
+        countLeft()
+    }
+
+    private var isWritable: Bool { context?.channel.isWritable ?? true }
 
     /// Counts what the client leaves with us.
     private func countLeft() {

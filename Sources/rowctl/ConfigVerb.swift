@@ -13,8 +13,7 @@ struct SettingsOptions: ParsableArguments {
     @OptionGroup var set: SetOption
 
     func settings(of file: String) throws -> Settings {
-        try SettingsSource.checkRights(of: file)
-        return try Settings(set.source(of: file))
+        try Settings(set.source(of: file))
     }
 }
 
@@ -28,7 +27,8 @@ struct SetOption: ParsableArguments {
     var values: [String] = []
 
     func source(of file: String) throws -> SettingsSource {
-        try SettingsSource(
+        try SettingsSource.checkRights(of: file)
+        return try SettingsSource(
             file: file, options: values, variables: ProcessInfo.processInfo.environment)
     }
 }

@@ -11,7 +11,7 @@ import Testing
         let watched = try await Watched.start()
         try await watched.work()
         // A server that is away is tried again meanwhile: all must be of one moment.
-        let (session, json, text, page) = try await poll(
+        let (session, text, page) = try await poll(
             for: "documents of a time in which nothing happened", within: .seconds(60)
         ) {
             let session = try await watched.proxy.status()
@@ -19,27 +19,9 @@ import Testing
             let (_, text) = try await watched.get("/metrics")
             let (_, page) = try await watched.get("/")
             let after = try await watched.proxy.status()
-            let isQuiet =
-                session.events.map(\.message) == after.events.map(\.message)
-                && session.calls.main == after.calls.main
-            let hasAll = session.events.last.map { json.contains($0.message) } ?? true
-            return isQuiet && hasAll ? (session, json, text, page) : nil
+            let isQuiet = try Self.object(of: session) == Self.object(of: after)
+            return try isQuiet && Self.says(json, session) ? (session, text, page) : nil
         }
-
-        // As JSON all of the session is there, but for what grows with time and for its events.
-        let all = try #require(Self.object(json))
-        let image = try #require((all["images"] as? [[String: Any]])?.first)
-        var told = try #require((image["sessions"] as? [[String: Any]])?.first)
-        var expected = try #require(
-            Self.object(String(decoding: JSONEncoder().encode(session), as: UTF8.self)))
-        for key in ["uptime_seconds", "events", "last_seen"] {
-            #expect(
-                told.removeValue(forKey: key) != nil && expected.removeValue(forKey: key) != nil)
-        }
-        #expect(NSDictionary(dictionary: told) == NSDictionary(dictionary: expected))
-        #expect(
-            (image["events"] as? [[String: Any]])?.map { $0["message"] as? String }
-                == session.events.map(\.message))
 
         let name = session.image
         let samples = Samples(text)
@@ -86,6 +68,27 @@ import Testing
         #expect(page.contains("<td>READ</td><td>\(reads)</td>"))
         try await watched.stop()
     }
+
+    /// As JSON, but for what grows with time, and for its events.
+    private static func object(of session: ROWProxy.SessionStatus) throws -> NSDictionary {
+        var all = try #require(
+            object(String(decoding: JSONEncoder().encode(session), as: UTF8.self)))
+        for key in timely { all[key] = nil }
+        return NSDictionary(dictionary: all)
+    }
+
+    /// Whether the status in JSON has all of this, and its events.
+    private static func says(_ json: String, _ session: ROWProxy.SessionStatus) throws -> Bool {
+        let all = try #require(object(json))
+        let image = try #require((all["images"] as? [[String: Any]])?.first)
+        var told = try #require((image["sessions"] as? [[String: Any]])?.first)
+        for key in timely { #expect(told.removeValue(forKey: key) != nil) }
+        let events = (image["events"] as? [[String: Any]])?.map { $0["message"] as? String }
+        return try NSDictionary(dictionary: told) == object(of: session)
+            && events == session.events.map(\.message)
+    }
+
+    private static let timely = ["uptime_seconds", "events", "last_seen"]
 
     private static func object(_ json: String) -> [String: Any]? {
         try? JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
