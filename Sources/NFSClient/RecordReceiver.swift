@@ -195,8 +195,9 @@ package final class RecordReceiver {
     }
 }
 
-/// The memory into which the connections of a loop receive, those that do not wait for the rest of a
-/// record. It goes round among them, so that what a thousand connections need is what a few use at a time.
+/// Memory that the connections of a loop use in turns: into which they receive, those that do not wait for the
+/// rest of a record, or from which large replies leave. It goes round among them, so that what a thousand
+/// connections need is what a few use at a time.
 /// Memory in which somebody still needs records stays here as well: new memory each time would be
 /// elsewhere each time, and in the end all of it touched.
 ///
@@ -209,7 +210,7 @@ package final class SpareBuffers {
     package init() {}
 
     /// - Returns: memory with nothing in it that nobody uses, or none.
-    func take() -> ByteBuffer {
+    package func take() -> ByteBuffer {
         for _ in 0..<buffers.count {
             var buffer = buffers.removeFirst()
             let isOurs: Void? = buffer.modifyIfUniquelyOwned { $0.clear() }
@@ -220,7 +221,8 @@ package final class SpareBuffers {
     }
 
     /// - Returns: whether there is room for it.
-    func give(_ buffer: ByteBuffer) -> Bool {
+    @discardableResult
+    package func give(_ buffer: ByteBuffer) -> Bool {
         guard buffers.count < Self.limit else { return false }
         buffers.append(buffer)
         return true

@@ -1,11 +1,11 @@
 import Glibc
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 extension Channel {
     /// Keeps the socket from programs that this process starts: one that held it would keep the port, or
     /// the connection, when this end closes it.
-    func closeOnExec() throws {
+    package func closeOnExec() throws {
         try pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
             _ = fcntl($0, F_SETFD, FD_CLOEXEC)
         }

@@ -3,8 +3,8 @@
 ///
 /// Two things are told apart by who ends them:
 /// - what a client leaves with us, replies that it does not take and a record that it does not finish: from
-///   half of the bound on, nothing further is done for connections that do not take their replies; past it,
-///   connections are closed;
+///   half of the bound on, READs get little at a time and nothing further is done for connections that do not
+///   take their replies; past it, connections are closed;
 /// - what waits for main or the disk, which ends by itself: past the bound, no further calls of connections
 ///   that have such calls are looked at, past twice the bound none of any.
 ///
@@ -16,7 +16,7 @@ final class ConnectionMemory {
 
     private let maximum: Int
     /// Bytes that clients have left with us.
-    private var leftBytes = 0
+    private(set) var leftBytes = 0
     /// The connections that have some of them.
     private var leaving: [ObjectIdentifier: RPCHandler] = [:]
     /// Bytes of calls that wait for something.
@@ -35,7 +35,7 @@ final class ConnectionMemory {
 
     // MARK: What clients leave
 
-    /// Whether connections whose client does not take its replies must wait until it does.
+    /// Whether replies must be small, and connections whose client does not take them must wait until it does.
     var isTight: Bool { leftBytes > maximum / 2 }
 
     /// Whether connections keep no memory that they do not fill.

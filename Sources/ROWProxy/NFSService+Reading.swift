@@ -15,7 +15,7 @@ extension NFSService {
         do {
             let (session, id) = try resolve(arguments.file, for: call)
             resolved = (session, id)
-            let count = min(Int(arguments.count), NFS3.transferSizeMaximum)
+            let count = min(Int(arguments.count), call.origin.readBytesMaximum)
             let plan = try session.planRead(
                 id, offset: arguments.offset, count: count, credential(call))
             let read = ReadCall(

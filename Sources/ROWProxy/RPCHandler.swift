@@ -25,8 +25,10 @@ final class RPCHandler: ChannelInboundHandler {
     static let unsentBytesCounted = (from: 128 << 10, to: 64 << 10)
     /// Bytes of replies gathered before they are written without waiting for the end of the read.
     private static let gatheredBytesMaximum = 512 << 10
+    /// Bytes of a READ, and of replies gathered, while all connections together hold much.
+    private static let smallBytes = 64 << 10
     /// Capacity of the gathering buffer at first, and the most that it keeps. Between them it is what the
-    /// replies of this connection need: there may be a thousand of them.
+    /// replies of this connection need: there may be a thousand of them. More than that goes round among them.
     private static let capacity = (first: 4 << 10, kept: 128 << 10)
 
     /// Who the client is.
@@ -51,6 +53,8 @@ final class RPCHandler: ChannelInboundHandler {
     /// Of all connections.
     var times: CallTimes { server.times }
     private var gathered: ByteBuffer
+    /// This connection's own memory while it gathers in some that goes round.
+    private var own = ByteBuffer()
     private var parkedCalls = 0
     private var parkedBytes = 0
     private var isReading = false
@@ -200,6 +204,7 @@ final class RPCHandler: ChannelInboundHandler {
     /// Appends a record of `size` bytes.
     func write(size: Int, _ encode: (inout OutputRawSpan) -> Void) {
         guard !isClosed else { return }
+        makeRoom(size + RPC.recordMarkSize)
         gathered.writeWithOutputRawSpan(minimumWritableBytes: size + RPC.recordMarkSize) { output in
             output.encode(RPC.lastFragment | UInt32(size))
             encode(&output)
@@ -214,6 +219,7 @@ final class RPCHandler: ChannelInboundHandler {
     ) throws(Failure) {
         guard !isClosed else { return }
         var failure: Failure?
+        makeRoom(size + RPC.recordMarkSize)
         gathered.writeWithUnsafeMutableBytes(minimumWritableBytes: size + RPC.recordMarkSize) {
             memory in
             let start = RPC.recordMarkSize
@@ -240,6 +246,7 @@ final class RPCHandler: ChannelInboundHandler {
         guard !isClosed else { return true }
         let size = headSize + paddedCount(payloadCount)
         var isFilled = false
+        makeRoom(size + RPC.recordMarkSize)
         gathered.writeWithUnsafeMutableBytes(minimumWritableBytes: size + RPC.recordMarkSize) {
             memory in
             let start = headSize + RPC.recordMarkSize
@@ -286,9 +293,30 @@ final class RPCHandler: ChannelInboundHandler {
         written()
     }
 
+    /// Has room for another record.
+    private func makeRoom(_ count: Int) {
+        if gathered.writableBytes < count { gatherElsewhere(count) }
+    }
+
+    /// Gathers in memory that goes round when this connection's own would become too large.
+    private func gatherElsewhere(_ count: Int) {
+        let bytes = gathered.readableBytes
+        guard bytes + count > Self.capacity.kept, gathered.capacity <= Self.capacity.kept else {
+            return
+        }
+        var large = server.spareReplies.take()
+        large.reserveCapacity(bytes + count)
+        if bytes > 0 { large.writeImmutableBuffer(gathered) }
+        swap(&own, &gathered)
+        swap(&gathered, &large)
+        own.clear()
+    }
+
     /// Replies of one read leave at its end, those of parked calls at the end of the loop's turn.
     private func written() {
-        if gathered.readableBytes > Self.gatheredBytesMaximum {
+        if gathered.readableBytes > Self.smallBytes,
+            gathered.readableBytes > Self.gatheredBytesMaximum || server.memory.isTight
+        {
             flush()
         } else if !isReading {
             scheduleTurn()
@@ -316,10 +344,20 @@ final class RPCHandler: ChannelInboundHandler {
         gathered = ByteBuffer()
         write(buffer)
         gathered = buffer
-        gathered.clear(minimumCapacity: min(gathered.capacity, Self.capacity.kept))
+        if gathered.capacity > Self.capacity.kept {
+            server.spareReplies.give(gathered)
+            gathered = own
+            own = ByteBuffer()
+        }
+        gathered.clear(minimumCapacity: gathered.capacity)
     }
 
     // MARK: Limits
+
+    /// Bytes that a READ is answered with at most: fewer than it asks for is an answer (RFC 1813 §3.3.6).
+    var readBytesMaximum: Int {
+        server.memory.isTight ? Self.smallBytes : NFS3.transferSizeMaximum
+    }
 
     /// Whether there are calls whose answers are still to come.
     var hasParkedCalls: Bool { parkedCalls > 0 }

@@ -15,6 +15,8 @@ final class RPCServer {
     private let onEvent: (String) -> Void
     /// What connections receive into.
     let spareBuffers = SpareBuffers()
+    /// What connections gather large replies in.
+    let spareReplies = SpareBuffers()
     /// What all connections hold.
     let memory: ConnectionMemory
     /// Once it is there.

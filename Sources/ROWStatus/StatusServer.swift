@@ -2,6 +2,7 @@ internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import ROWProxy
 internal import Synchronization
 
 /// Answers browsers and Prometheus by HTTP/1.1: a page, the same as JSON, metrics, and whether all is well. Nothing
@@ -139,15 +140,6 @@ private final class Connections: Sendable {
         state.withLock { state in
             state.hasEnded = true
             return Array(state.channels.values)
-        }
-    }
-}
-
-extension Channel {
-    /// Keeps the socket from programs that this process starts, which would hold the port.
-    fileprivate func closeOnExec() throws {
-        try pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            _ = fcntl($0, F_SETFD, FD_CLOEXEC)
         }
     }
 }

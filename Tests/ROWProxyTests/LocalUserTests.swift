@@ -161,6 +161,7 @@ import Testing
         let victim = try folder.file("victim", "of somebody else")
         Self.setMode(0o644, victim)
         let shadow = try FileManager.default.contentsOfDirectory(atPath: "\(session)/shadow")
+        let imageFolder = try Self.imageFolder(state)
         let places =
             [
                 "lock", "ballast", "status.json", "status.json.new", "history", "touched",
@@ -168,7 +169,7 @@ import Testing
                 "session.sqlite-journal", "shadow/\(try #require(shadow.first))",
             ].map { "\(session)/\($0)" }
             + ["lock", "image.sqlite", "image.sqlite-wal", "image.sqlite-shm", "control.sock"].map {
-                "\(try! Self.imageFolder(state))/\($0)"
+                "\(imageFolder)/\($0)"
             }
         var refused = 0
         for place in places {

@@ -101,7 +101,15 @@ final class Served: Sendable {
         try await Self.client(of: proxy, path)
     }
 
-    /// - Parameter isPrivileged: from a port that only root may have.
+    /// Bytes that clients have left with the port.
+    func leftBytes() async throws -> Int {
+        let imageLoop = proxy.imageLoop
+        return try await imageLoop.eventLoop.submit {
+            imageLoop.value?.server.memory.leftBytes ?? 0
+        }
+        .get()
+    }
+
     func raw(
         from address: String? = nil, isPrivileged: Bool = false, isReading: Bool = true
     ) async throws -> RawConnection {

@@ -67,21 +67,27 @@ import Testing
         try await watched.stop()
     }
 
+    private func connectionCount(of watched: Watched, is count: Int) async throws {
+        try await poll(for: "\(count) connections", within: .seconds(30)) {
+            watched.server.connectionCount == count ? () : nil
+        }
+    }
+
     @Test func connectionsAreBounded() async throws {
         let watched = try await Watched.start(timeout: .seconds(600))
         let port = watched.server.port
+        try await connectionCount(of: watched, is: 0)
         var held: [HTTPConnection] = []
         for _ in 0..<StatusServer.connectionsMaximum {
             let connection = try await HTTPConnection(port: port)
             try await connection.send("GET / HT")
             held.append(connection)
         }
+        try await connectionCount(of: watched, is: StatusServer.connectionsMaximum)
         // The next gets nothing.
         #expect(try await HTTP.answer(HTTP.request("/healthz"), port: port) == "")
         for connection in held { try await connection.close() }
-        _ = try await poll(for: "room", within: .seconds(30)) {
-            watched.server.connectionCount == 0 ? true : nil
-        }
+        try await connectionCount(of: watched, is: 0)
         #expect(try await watched.get("/healthz").body == "ok\n")
         try await watched.stop()
     }
@@ -101,9 +107,7 @@ import Testing
         let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         // More answers than sockets take.
         try? await connection.send(String(repeating: request, count: 4000))
-        _ = try await poll(for: "room", within: .seconds(30)) {
-            watched.server.connectionCount == 0 ? true : nil
-        }
+        try await connectionCount(of: watched, is: 0)
         // The server's end of it may have arrived.
         try? await connection.close()
         try await watched.stop()
