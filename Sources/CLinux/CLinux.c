@@ -114,6 +114,8 @@ static int open_by_names(int directory, const char *path, int flags, uint64_t re
     if (*path == '/') return -EXDEV;
     if (strlen(path) >= PATH_MAX) return -ENAMETOOLONG;
     if (statx(directory, "", AT_EMPTY_PATH, STATX_MNT_ID, &start) < 0) return -errno;
+    // Before Linux 5.8 it is not told which mount something is of.
+    if (resolve & RESOLVE_NO_XDEV && !(start.stx_mask & STATX_MNT_ID)) return -ENOSYS;
     int at = directory, is_last = 0, code = -ENOENT;
     for (const char *rest = path; *rest && !is_last;) {
         char name[NAME_MAX + 1];

@@ -152,11 +152,15 @@ package final class RecordReceiver {
         }
     }
 
-    /// Keeps little that has arrived in memory of its own, so that others have what is free behind it.
+    /// Keeps no memory for what is still to come, and little that has arrived in memory of its own, so that others
+    /// have the rest.
     package func shrink() {
-        guard hasBytes, held.storageCapacity >= bufferBytes,
-            held.readableBytes < held.storageCapacity / 4
+        guard held.storageCapacity >= bufferBytes, held.readableBytes < held.storageCapacity / 4
         else { return }
+        guard hasBytes else {
+            held = ByteBuffer()
+            return
+        }
         var small = allocator.buffer(capacity: held.readableBytes)
         small.writeImmutableBuffer(held)
         share(held)

@@ -210,7 +210,10 @@ final class ImageTaskRun {
             guard let attributes = image.attributes(of: id), attributes.type == .regular else {
                 return nil
             }
-            total += attributes.size
+            // Sizes are what servers say.
+            let (sum, isTooLarge) = total.addingReportingOverflow(attributes.size)
+            guard !isTooLarge else { return nil }
+            total = sum
         }
         return total
     }

@@ -92,7 +92,8 @@ final class Machine {
         let stored = Stored(
             image: image, identity: identity, address: address, hostname: hostname)
         try SmallFile.write(
-            JSONEncoder().encode(stored), to: directory.appending(Self.fileName))
+            JSONEncoder().encode(stored), to: directory.appending(Self.fileName),
+            isDurable: true)
     }
 
     /// The machine that a session belongs to, if it boots from this image.

@@ -26,7 +26,7 @@ final class RPCHandler: ChannelInboundHandler {
     /// Bytes of replies gathered before they are written without waiting for the end of the read.
     private static let gatheredBytesMaximum = 512 << 10
     /// Bytes of a READ, and of replies gathered, while all connections together hold much.
-    private static let smallBytes = 64 << 10
+    private static let smallBytes = 32 << 10
     /// Capacity of the gathering buffer at first, and the most that it keeps. Between them it is what the
     /// replies of this connection need: there may be a thousand of them. More than that goes round among them.
     private static let capacity = (first: 4 << 10, kept: 128 << 10)
@@ -45,8 +45,8 @@ final class RPCHandler: ChannelInboundHandler {
     private(set) var isClosed = false
     /// Bytes that the client leaves with us: replies that it does not take, a record that it has not finished.
     private(set) var leftBytes = 0
-    /// The turn (``ConnectionMemory/now``) of its last call, or in which it had taken its replies.
-    private(set) var lastProgress = 0
+    /// When something came from it last, or when it had taken its replies.
+    private(set) var lastProgress = NIODeadline.now()
     let server: RPCServer
     private(set) var context: ChannelHandlerContext?
     let receiver: RecordReceiver
@@ -81,7 +81,6 @@ final class RPCHandler: ChannelInboundHandler {
         client = ClientAddress(context.remoteAddress)
         isOfThisMachine = client == ClientAddress(context.localAddress)
         hasPrivilegedPort = (context.remoteAddress?.port).map { $0 < 1024 } ?? false
-        lastProgress = server.memory.now
         lookAtTLS()
         server.opened(self)
     }
@@ -103,6 +102,7 @@ final class RPCHandler: ChannelInboundHandler {
         guard !isClosed else { return }
         isReading = true
         times.begin(self)
+        lastProgress = times.started
         Traffic.receive(receiver.receive(unwrapInboundIn(data)))
         process()
     }
@@ -115,7 +115,7 @@ final class RPCHandler: ChannelInboundHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            lastProgress = server.memory.now
+            lastProgress = .now()
             countLeft()
         }
         updateReading()
@@ -142,8 +142,8 @@ final class RPCHandler: ChannelInboundHandler {
     /// All connections leave more with us than they may, and this one does not get on.
     func endForMemory(_ maximum: Int) {
         server.event(
-            "closed a connection from \(client): \(leftBytes >> 10) KiB of replies that it does not take, or of a "
-                + "call that it does not finish; all connections together may leave \(maximum >> 20) MiB"
+            "closed a connection from \(client): it leaves \(leftBytes >> 10) KiB of replies that it does not take, or "
+                + "of a call that it does not finish; all connections together may leave \(maximum >> 20) MiB"
         )
         end()
     }
@@ -164,10 +164,8 @@ final class RPCHandler: ChannelInboundHandler {
             if let record = nextRecord() { serve(record) } else { isUnfinished = true }
         }
         isProcessing = false
-        if receiver.hasBytes || leftBytes > 0 {
-            if server.memory.isCrowded { receiver.shrink() }
-            countLeft()
-        }
+        if server.isCrowded { receiver.shrink() }
+        if receiver.hasBytes || leftBytes > 0 { countLeft() }
         updateReading()
     }
 
@@ -181,7 +179,6 @@ final class RPCHandler: ChannelInboundHandler {
     }
 
     private func serve(_ record: ByteBuffer) {
-        lastProgress = server.memory.now
         switch RPC.parseCall(record.readableBytesSpan) {
         case .call(let header):
             // Few calls are of procedure 0, with which TLS begins.
@@ -271,6 +268,7 @@ final class RPCHandler: ChannelInboundHandler {
         guard !isClosed, let context else { return }
         let count = payload.readableBytes
         let size = headSize + paddedCount(count)
+        makeRoom(headSize + RPC.recordMarkSize)
         gathered.writeWithOutputRawSpan(minimumWritableBytes: headSize + RPC.recordMarkSize) {
             output in
             output.encode(RPC.lastFragment | UInt32(size))
@@ -288,6 +286,7 @@ final class RPCHandler: ChannelInboundHandler {
     /// Appends a whole record that was encoded before.
     func write(record: [UInt8]) {
         guard !isClosed else { return }
+        makeRoom(record.count + RPC.recordMarkSize)
         gathered.writeInteger(RPC.lastFragment | UInt32(record.count))
         gathered.writeBytes(record)
         written()

@@ -91,7 +91,14 @@ final class RPCServer {
         connections[ObjectIdentifier(connection)] = connection
     }
 
+    /// Whether there are so many that none keeps memory that it does not fill.
+    var isCrowded: Bool { connections.count > Self.crowd }
+
+    private static let crowd = 64
+
     func closed(_ connection: RPCHandler) {
+        // The end of its turn may never come.
+        times.end()
         connections[ObjectIdentifier(connection)] = nil
     }
 
@@ -99,7 +106,6 @@ final class RPCServer {
     func turnEnded() {
         times.end()
         nfs.turnEnded()
-        memory.turnEnded()
         polling?.turnEnded()
     }
 

@@ -1,6 +1,8 @@
 import Foundation
 import Glibc
+import NFSClient
 import NFSProtocol
+import NIOCore
 import ROWCore
 import ROWTestKit
 import SystemPackage
@@ -139,7 +141,7 @@ import Testing
             image: .directory(image), session: "s",
             state: StateDirectory(FilePath("\(theirs)/state")))
         let elsewhere = await Self.refusal { _ = try await Proxy.start(configuration) }
-        #expect(elsewhere.contains("on the way to"), "\(elsewhere)")
+        #expect(elsewhere.contains("belongs to nobody, who may put another"), "\(elsewhere)")
     }
 
     // MARK: Planted in the state directory
@@ -184,6 +186,13 @@ import Testing
                 let again = try await Served.start(image, in: folder)
                 let kept = try? await again.text(of: again.handle("kept"))
                 #expect(kept == "what was written" || place.contains("/shadow/"), "\(place)")
+                #expect(kept != "of somebody else", "\(place)")
+                if place.contains("/shadow/"), let file = try? await again.handle("kept") {
+                    // Where it is not refused it changes nothing.
+                    _ = try? await again.client.write(
+                        file, offset: 0, data: ByteBuffer(string: "what was written"),
+                        stable: .fileSync)
+                }
                 try await again.stop()
             } catch let error as StateError {
                 refused += 1

@@ -1,6 +1,7 @@
 import Dispatch
 import NIOCore
 import NIOPosix
+import ROWTestKit
 import Synchronization
 import Testing
 
@@ -26,7 +27,7 @@ import Testing
             #expect(wasFree)
         }
         // It has been asked once it counts.
-        while !turns.isAsked { await Task.yield() }
+        try await poll(for: "somebody who waits", within: .seconds(30)) { turns.isAsked ? () : nil }
         isFree.withLock { $0 = true }
         hold.signal()
         await answer.value
@@ -39,7 +40,7 @@ import Testing
         let hold = DispatchSemaphore(value: 0)
         loop.execute { hold.wait() }
         let answer = Task { await turns.next(of: loop) }
-        while !turns.isAsked { await Task.yield() }
+        try await poll(for: "somebody who waits", within: .seconds(30)) { turns.isAsked ? () : nil }
         turns.end()
         await answer.value
         hold.signal()

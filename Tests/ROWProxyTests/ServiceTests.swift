@@ -314,10 +314,12 @@ import Testing
     @Test func theFileSaysHowMessagesAreWrittenAndAReloadChangesThat() async throws {
         let bench = try await Bench("log-format: json\nlog-level: info\n" + Self.settings)
         try await bench.wait(for: "READY=1")
-        try await poll(for: "first messages", within: .seconds(20)) {
-            bench.service.errors.split(separator: "\n").count == 3 ? () : nil
+        let lines = try await poll(for: "first messages", within: .seconds(20)) {
+            let lines = bench.service.errors.split(separator: "\n")
+                .filter { $0.contains(#""served""#) }
+            return lines.count == 3 ? lines : nil
         }
-        for line in bench.service.errors.split(separator: "\n") {
+        for line in lines {
             let said = try JSONDecoder().decode([String: String].self, from: Data(line.utf8))
             #expect(said["level"] == "info" && said["message"] == "served")
             #expect(["golden", "tools"].contains(said["image"]))

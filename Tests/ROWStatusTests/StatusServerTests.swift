@@ -93,17 +93,22 @@ import Testing
     }
 
     @Test func aRequestThatDoesNotEndIsNotWaitedFor() async throws {
-        let watched = try await Watched.start(timeout: .seconds(2))
-        let slow = try await HTTPConnection(port: watched.server.port)
+        let watched = try await Watched.start()
+        // The other has time to answer.
+        let hasty = try await StatusServer.start(
+            host: "127.0.0.1", port: 0, watched.source, timeout: .seconds(2))
+        let slow = try await HTTPConnection(port: hasty.port)
         try await slow.send("GET / HT")
         #expect(try await slow.untilClosed().readableBytes == 0)
         #expect(try await watched.get("/healthz").body == "ok\n")
+        await hasty.stop()
         try await watched.stop()
     }
 
     @Test func aReaderThatDoesNotReadIsLetGo() async throws {
         let watched = try await Watched.start(timeout: .seconds(2))
         let connection = try await HTTPConnection(port: watched.server.port, reads: false)
+        try await connectionCount(of: watched, is: 1)
         let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         // More answers than sockets take.
         try? await connection.send(String(repeating: request, count: 4000))

@@ -41,6 +41,8 @@ public final class TerminalProcess: Sendable {
                 let count = read(person, &buffer, buffer.count)
                 if count > 0 { self?.shown.withLock { $0 += buffer[0..<count] } }
             }
+            // Not before: what is read by then would be whoever's who has the number next.
+            reader.setCancelHandler { close(person) }
             reader.resume()
         }
     }
@@ -59,7 +61,6 @@ public final class TerminalProcess: Sendable {
             waitpid(child, &word, 0)
             ChildReaper.shared.remove(child)
         }
-        close(person)
         close(program)
     }
 

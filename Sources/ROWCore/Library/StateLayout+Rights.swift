@@ -21,11 +21,9 @@ extension StateLayout {
         let isThere = existing == path
         if isThere { try checkOwn(found) }
         let owner = isThere ? found.uid : geteuid()
-        var child = isThere ? found : nil
         if isThere { directory.removeLastComponent() }
         while let status = Self.attributes(directory) {
-            try checkAbove(directory, status, child: child, owner: owner)
-            child = status
+            try checkAbove(directory, status, owner: owner)
             guard directory.removeLastComponent() else { return }
         }
     }
@@ -50,10 +48,16 @@ extension StateLayout {
         }
     }
 
-    /// - Parameter child: what lies in it on the way to the state directory, if that is there.
     private func checkAbove(
-        _ directory: FilePath, _ status: clinux_stat, child: clinux_stat?, owner: UInt32
+        _ directory: FilePath, _ status: clinux_stat, owner: UInt32
     ) throws(StateError) {
+        guard directory == "/" || [0, geteuid(), owner].contains(status.uid) else {
+            let other = Self.userName(status.uid)
+            throw StateError(
+                .io,
+                "\(directory), above \(path), belongs to \(other), who may put another directory in its "
+                    + "place: give another one with --state")
+        }
         guard status.mode & 0o002 != 0 else { return }
         guard status.mode & UInt32(S_ISVTX) != 0 else {
             throw StateError(
@@ -62,12 +66,6 @@ extension StateLayout {
                     + "another directory in the place of \(path): chmod o-w \(directory), or give "
                     + "another one with --state")
         }
-        // What is not there yet is made by this process.
-        guard let child, ![0, geteuid(), owner].contains(child.uid) else { return }
-        throw StateError(
-            .io,
-            "on the way to \(path) there is a directory of \(Self.userName(child.uid)) in \(directory), "
-                + "where anybody may make one: give another one with --state")
     }
 
     /// Without links in it; nil when there is nothing.
