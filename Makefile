@@ -88,7 +88,7 @@ release: setup
 	$(SWIFT) build -c release --product rowctl -j $(JOBS)
 	$(SWIFT) build -c release --product rowctl-dht -j $(JOBS)
 
-lint:
+lint: setup
 	scripts/lint
 
 # rowctl without any shared library: .build-static/release/rowctl runs on any Linux.

@@ -178,7 +178,8 @@ extension SocketAddress {
     fileprivate var isLoopback: Bool {
         switch self {
         case .v4: ipAddress?.hasPrefix("127.") ?? false
-        case .v6: ipAddress == "::1"
+        // Of a socket for both, 127.0.0.1 is a part of IPv6.
+        case .v6: ipAddress == "::1" || ipAddress?.hasPrefix("::ffff:127.") ?? false
         case .unixDomainSocket: false
         }
     }

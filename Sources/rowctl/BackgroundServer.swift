@@ -43,7 +43,9 @@ struct BackgroundServer: Codable {
         defer { try? errors.close() }
         let output = Pipe()
         let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
+        // Its complaints are looked for in the lines of its log.
+        let all = [program] + arguments + ["--log-format", "text"]
+        var words: [UnsafeMutablePointer<CChar>?] = all.map { strdup($0) }
         words.append(nil)
         defer { for word in words { free(word) } }
         let processID = clinux_spawn_background(

@@ -49,7 +49,7 @@ struct StatSession: ParsableCommand {
             let status = try status()
             print(json ? try jsonText(status, isPretty: !watch) : status.text)
             flushStandardOutput()
-            if watch { usleep(UInt32(interval * 1_000_000)) }
+            if watch { Thread.sleep(forTimeInterval: interval) }
         } while watch
     }
 }

@@ -87,8 +87,14 @@ public final class TerminalProcess: Sendable {
         var nothing = sigset_t()
         sigemptyset(&nothing)
         posix_spawnattr_setsigmask(&attributes, &nothing)
+        // Whoever runs tests in the background ignores some, which programs inherit.
+        var usual = sigset_t()
+        sigemptyset(&usual)
+        for number in [SIGHUP, SIGINT, SIGQUIT, SIGTSTP] { sigaddset(&usual, number) }
+        posix_spawnattr_setsigdefault(&attributes, &usual)
         posix_spawnattr_setflags(
-            &attributes, Self.ownSession | Int16(POSIX_SPAWN_SETSIGMASK))
+            &attributes,
+            Self.ownSession | Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
         var texts: [UnsafeMutablePointer<CChar>?] =
             variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
