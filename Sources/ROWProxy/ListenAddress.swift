@@ -7,15 +7,19 @@ public struct ListenAddress: Hashable, Sendable, LosslessStringConvertible {
     public init?(_ argument: String) {
         var rest = argument[...]
         if let colon = argument.lastIndex(of: ":") {
-            let host = argument[..<colon]
-            guard !host.isEmpty else { return nil }
+            var host = argument[..<colon]
             let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
-            // Without brackets the last part of an IPv6 address would pass for a port.
-            guard isBracketed || !host.contains(":") else { return nil }
-            self.host = String(isBracketed ? host.dropFirst().dropLast() : host)
+            if isBracketed { host = host.dropFirst().dropLast() }
+            guard !host.isEmpty, !host.contains(where: { "[]".contains($0) }),
+                // Without brackets the last part of an IPv6 address would pass for a port.
+                host.contains(":") == isBracketed
+            else { return nil }
+            self.host = String(host)
             rest = argument[argument.index(after: colon)...]
         }
-        guard let number = UInt16(rest) else { return nil }
+        guard rest.utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains),
+            let number = UInt16(rest)
+        else { return nil }
         port = Int(number)
     }
 
