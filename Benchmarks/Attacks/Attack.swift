@@ -14,6 +14,8 @@ struct Attack: Sendable {
     }
 
     let name: String
+    /// Whether it is of another user of the machine.
+    var isLocal = false
     /// Attacks until it is stopped.
     let run: @Sendable (Attacker) async throws -> Outcome
 

@@ -102,6 +102,9 @@ final class Attacker: Sendable {
 /// One connection, which is closed with it.
 final class AttackSocket {
     let descriptor: Int32
+    /// From a call to the next one, at least.
+    var pause = Duration.zero
+    private var next = ContinuousClock.now
     private var xid: UInt32 = 1
 
     init(_ descriptor: Int32) { self.descriptor = descriptor }
@@ -131,6 +134,9 @@ final class AttackSocket {
         program: UInt32 = NFS3.program, procedure: UInt32, _ arguments: [UInt8],
         xid given: UInt32? = nil
     ) throws -> [UInt8] {
+        Thread.sleep(
+            forTimeInterval: max(.zero, ContinuousClock.now.duration(to: next)) / .seconds(1))
+        next = .now + pause
         xid += 1
         let number = given ?? xid
         let record = Message.record(

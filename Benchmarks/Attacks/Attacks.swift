@@ -9,9 +9,11 @@ struct Attacks: AsyncParsableCommand {
         abstract: "Attack a server, and measure its memory and what other clients get meanwhile.",
         discussion: """
             Clients attack, the server of the image ("main"), and other users of the machine ("local"). \
-            Each attack has a server of its own. Other clients' READs are measured before and during \
-            the attack. It fails when memory grows beyond its bound, when they get less than half, or \
-            when something is let in or lost.
+            Each attack has a server of its own, which four other clients read from. What the slowest of \
+            them gets during the attack is compared with what it gets of a quiet machine; for other users \
+            of the machine with what it gets while they do the same to another server; and for main with \
+            what it gets while the same is asked of a main that means well. It fails when memory grows \
+            beyond its bound, when that is less than half, or when something is let in or lost.
             """)
 
     @Option(help: ArgumentHelp("Only what has this in its name.", valueName: "text"))
@@ -29,10 +31,15 @@ struct Attacks: AsyncParsableCommand {
         print(AttackResult.heading)
         var failures: [String] = []
         for fight in chosen {
-            let result = try await fight.run()
-            print(result.row)
+            do {
+                let result = try await fight.run()
+                print(result.row)
+                failures += result.failures.map { "\(fight.name): \($0)" }
+            } catch {
+                failures.append("\(fight.name): \(error)")
+                print(AttackResult.row(of: fight.name, error: error))
+            }
             fflush(nil)
-            failures += result.failures.map { "\(fight.name): \($0)" }
         }
         guard failures.isEmpty else {
             for failure in failures { note(failure) }
@@ -73,9 +80,11 @@ struct AttackResult {
     /// Bytes that the server had before, and the most that it had during the attack.
     let before: Int
     let peak: Int
-    /// READs of other clients in a second, before and meanwhile.
-    let undisturbed: Double
-    let meanwhile: Double
+    /// What other clients get of a machine that does nothing else; of one that does the same as in the attack, to no
+    /// harm of the server; and of one whose server is attacked.
+    let quiet: Others
+    let compared: Others
+    let meanwhile: Others
     let outcome: String
     let wrongs: [String]
     var growthMaximum = Self.growthOfClientsMaximum
@@ -92,24 +101,37 @@ struct AttackResult {
         if peak - before > growthMaximum {
             failures.append("memory grew by \((peak - before) >> 20) MiB")
         }
-        if meanwhile < Self.shareMinimum * undisturbed {
-            failures.append(String(format: "others got %.2f of before", meanwhile / undisturbed))
+        if share < Self.shareMinimum {
+            failures.append(String(format: "others get %.2f", share))
         }
         return failures
     }
 
+    private var share: Double { meanwhile.rate / compared.rate }
+
     static let heading =
-        "attack                           MiB before     most   others get  outcome"
+        line("attack", ["before", "most MiB", "others get", "of quiet", "longest ms"], "outcome")
 
     var row: String {
         let columns = [
-            String(before >> 20), String(peak >> 20),
-            String(format: "%.2f", meanwhile / undisturbed),
+            String(before >> 20), String(peak >> 20), String(format: "%.2f", share),
+            String(format: "%.2f", meanwhile.rate / quiet.rate),
+            String(format: "%.0f", meanwhile.longestWaitMilliseconds),
         ]
-        let numbers = zip(columns, [11, 8, 12]).map { text, width in
-            String(repeating: " ", count: max(1, width - text.count)) + text
+        return Self.line(
+            name, columns,
+            failures.isEmpty ? outcome : "FAILED: \(failures.joined(separator: ", "))")
+    }
+
+    static func row(of name: String, error: any Error) -> String {
+        line(name, [String](repeating: "?", count: 5), "FAILED: \(error)")
+    }
+
+    private static func line(_ name: String, _ columns: [String], _ last: String) -> String {
+        let cells = columns.map { text in
+            String(repeating: " ", count: max(1, 11 - text.count)) + text
         }
-        return name.padding(toLength: 32, withPad: " ", startingAt: 0) + numbers.joined() + "  "
-            + (failures.isEmpty ? outcome : "FAILED: \(failures.joined(separator: ", "))")
+        return name.padding(toLength: 31, withPad: " ", startingAt: 0) + cells.joined() + "  "
+            + last
     }
 }

@@ -9,8 +9,6 @@ final class Battle {
     private static let file = "data"
     private static let fileBytes = 4 << 20
     private static let secret = "not for clients"
-    private static let rounds = 3
-    private static let seconds = 1.0
 
     init(_ attack: Attack) throws {
         self.attack = attack
@@ -21,53 +19,69 @@ final class Battle {
     }
 
     func fight() async throws -> AttackResult {
-        let proxy = try await RowctlProcess.start([
-            "serve", folder.path("image"), "--session", "victim", "--state", folder.path("state"),
-        ])
-        let undisturbed = try await others(Server(proxy))
+        let proxy = try await serve("state")
+        let quiet = try await others(proxy)
+        let compared = attack.isLocal ? try await withAnotherAttacked(beside: proxy) : quiet
         let before = try ProcessMemory.residentBytes(of: proxy.processID)
         try ProcessMemory.resetPeak(of: proxy.processID)
-        let attacker = Attacker(
-            port: proxy.export.port, file: Self.file, state: folder.path("state"))
-        let attack = attack
-        let under = Task.detached { try await attack.run(attacker) }
-        // What others get counts once all that attacks is there.
-        try await poll(for: "beginning of the attack", within: .seconds(60)) {
-            attacker.isAtWork ? () : nil
-        }
-        let meanwhile = try await others(Server(proxy))
-        attacker.stop()
-        let outcome = try await under.value
+        let (meanwhile, outcome) = try await others(proxy, whileAttacked: proxy, at: "state")
         let peak = try ProcessMemory.peakBytes(of: proxy.processID)
         var wrongs = outcome.wrongs
         if proxy.errors.contains("Fatal error") { wrongs.append("it crashed") }
         // Whole and as it was, for others and at the source.
-        let load = load(of: 65_536, inFlight: 1)
+        let load = Load(
+            operation: .read, sizeBytes: 65_536, inFlight: 1, file: Self.file, localCopy: localCopy)
         try await load.run(on: Server(proxy), calls: Self.fileBytes / 65_536)
         guard try await proxy.terminate() == .exited(0) else {
             throw AttackFailure(description: "the server did not end in peace: \(proxy.errors)")
         }
         _ = try await RowctlProcess.run(["fsck", "victim", "--state", folder.path("state")])
         return AttackResult(
-            name: attack.name, before: before, peak: peak, undisturbed: undisturbed,
+            name: attack.name, before: before, peak: peak, quiet: quiet, compared: compared,
             meanwhile: meanwhile, outcome: outcome.text, wrongs: wrongs)
     }
 
-    private func load(of size: Int, inFlight: Int) -> Load {
-        Load(
-            operation: .read, sizeBytes: size, inFlight: inFlight, file: Self.file,
-            localCopy: folder.path("image/\(Self.file)"), connections: inFlight)
+    /// What others get while the same is done to another server of the machine: programs that another user starts
+    /// take processors from all that runs there, and that no server can help.
+    private func withAnotherAttacked(beside proxy: RowctlProcess) async throws -> Others {
+        let another = try await serve("another")
+        let (others, _) = try await others(proxy, whileAttacked: another, at: "another")
+        _ = try await another.terminate()
+        return others
     }
 
-    /// The median of READs in a second.
-    private func others(_ server: Server) async throws -> Double {
-        var rates: [Double] = []
-        for _ in 0..<Self.rounds {
-            let result = try await load(of: 4096, inFlight: 4).run(
-                on: server, seconds: Self.seconds)
-            rates.append(result.callsPerSecond)
+    private func others(
+        _ proxy: RowctlProcess, whileAttacked target: RowctlProcess, at state: String
+    ) async throws -> (Others, Attack.Outcome) {
+        let attacker = Attacker(
+            port: target.export.port, file: Self.file, state: folder.path(state))
+        let attack = attack
+        let under = Task.detached { try await attack.run(attacker) }
+        do {
+            // What others get counts once all that attacks is there.
+            try await poll(for: "beginning of the attack", within: .seconds(60)) {
+                attacker.isAtWork ? () : nil
+            }
+            let others = try await others(proxy)
+            attacker.stop()
+            return (others, try await under.value)
+        } catch {
+            attacker.stop()
+            _ = try await under.value
+            throw error
         }
-        return rates.sorted()[Self.rounds / 2]
+    }
+
+    private var localCopy: String { folder.path("image/\(Self.file)") }
+
+    private func serve(_ state: String) async throws -> RowctlProcess {
+        try await RowctlProcess.start([
+            "serve", folder.path("image"), "--session", "victim", "--state", folder.path(state),
+        ])
+    }
+
+    private func others(_ proxy: RowctlProcess) async throws -> Others {
+        try await Others(reading: Self.file, of: Server(proxy), localCopy: localCopy)
     }
 }
 

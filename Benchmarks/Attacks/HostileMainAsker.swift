@@ -3,7 +3,9 @@ import ROWTestKit
 import XDR
 
 /// A client that wants what only main has, again and again: names, listings, links and bytes.
-final class HostileMainAsker {
+///
+/// Unchecked, because it is made by one thread and then asks in another, which alone has it from there on.
+final class HostileMainAsker: @unchecked Sendable {
     struct Outcome: Sendable {
         /// Answers that were right, and those that were errors.
         var right = 0
@@ -21,6 +23,9 @@ final class HostileMainAsker {
     private let tree: HostileTree
     private let number: Int
     private let tellsNames: Bool
+    private let socket: AttackSocket
+    private let root: [UInt8]
+    private let big: [UInt8]
     private var outcome = Outcome()
     /// Where the listing of a directory has come to.
     private var place: (cookie: UInt64, verifier: UInt64) = (0, 0)
@@ -29,29 +34,33 @@ final class HostileMainAsker {
     private static let pagesMaximum = 40
 
     /// - Parameter number: each begins elsewhere.
-    init(_ attacker: Attacker, _ tree: HostileTree, _ number: Int, tellsNames: Bool) {
+    /// - Parameter pause: from a question to the next one, at least.
+    init(
+        _ attacker: Attacker, _ tree: HostileTree, _ number: Int, tellsNames: Bool, pause: Duration
+    ) throws {
         self.attacker = attacker
         self.tree = tree
         self.number = number
         self.tellsNames = tellsNames
+        (socket, root, big) = try attacker.enter(HostileTree.bigName)
+        socket.pause = pause
     }
 
     /// Until it is stopped.
     func ask() throws -> Outcome {
-        let (socket, root, big) = try attacker.enter(HostileTree.bigName)
         var round = number * HostileTree.directories / 4
         while !attacker.isStopped {
-            try bytes(of: big, socket)
+            try bytes(of: big)
             let directory = round % HostileTree.directories
             round += 1
-            guard let handle = try find("d\(directory)", in: root, socket) else { continue }
-            try list(handle, socket)
+            guard let handle = try find("d\(directory)", in: root) else { continue }
+            try list(handle)
             let file = round % 8
-            if let handle = try find("f\(file)", in: handle, socket) {
-                try text(HostileTree.text(directory, file), of: handle, socket)
+            if let handle = try find("f\(file)", in: handle) {
+                try text(HostileTree.text(directory, file), of: handle)
             }
-            if let link = try find("l\(round % 4)", in: handle, socket) {
-                try target("f\(round % 4)", of: link, socket)
+            if let link = try find("l\(round % 4)", in: handle) {
+                try target("f\(round % 4)", of: link)
             }
             let size = try NFS3.Getattr.Result(
                 decoding: socket.call(procedure: 1, NFS3.FileHandle(big)!.encoded()))
@@ -76,9 +85,7 @@ final class HostileMainAsker {
         }
     }
 
-    private func find(
-        _ name: String, in directory: [UInt8], _ socket: AttackSocket
-    ) throws -> [UInt8]? {
+    private func find(_ name: String, in directory: [UInt8]) throws -> [UInt8]? {
         let result = try NFS3.Lookup.Result(
             decoding: socket.call(
                 procedure: 3,
@@ -90,7 +97,7 @@ final class HostileMainAsker {
         return nil
     }
 
-    private func list(_ directory: [UInt8], _ socket: AttackSocket) throws {
+    private func list(_ directory: [UInt8]) throws {
         place = (0, 0)
         for _ in 0..<Self.pagesMaximum where !attacker.isStopped {
             let result = try NFS3.Readdirplus.Result(
@@ -114,7 +121,7 @@ final class HostileMainAsker {
     }
 
     /// Some bytes that were probably not read before.
-    private func bytes(of file: [UInt8], _ socket: AttackSocket) throws {
+    private func bytes(of file: [UInt8]) throws {
         let count = 4096
         let offset = Int.random(in: 0..<HostileTree.bigBytes / count) * count
         let data = try socket.read(file, offset: offset, count: count)
@@ -124,7 +131,7 @@ final class HostileMainAsker {
     }
 
     /// A file of which main tells what it likes may be shorter than it is, but has no other bytes.
-    private func text(_ text: String, of file: [UInt8], _ socket: AttackSocket) throws {
+    private func text(_ text: String, of file: [UInt8]) throws {
         let data = try socket.read(file, offset: 0, count: 4096)
         judge(data == nil ? .io : .ok, "other bytes than the file has") {
             guard let data else { return false }
@@ -133,7 +140,7 @@ final class HostileMainAsker {
         }
     }
 
-    private func target(_ text: String, of link: [UInt8], _ socket: AttackSocket) throws {
+    private func target(_ text: String, of link: [UInt8]) throws {
         let result = try NFS3.Readlink.Result(
             decoding: socket.call(procedure: 5, NFS3.FileHandle(link)!.encoded()))
         judge(result.status, "another target than the link has") {

@@ -5,7 +5,7 @@ import ROWTestKit
 /// Other users of the proxy's machine.
 extension Attack {
     static let localUser = [
-        Attack(name: "local: another user's verbs") { attacker in
+        Attack(name: "local: another user's verbs", isLocal: true) { attacker in
             let other = try OtherUser()
             let verbs = [
                 ["ls"], ["stat-session", "victim"], ["diff", "victim"],
@@ -29,7 +29,7 @@ extension Attack {
             }
             return Outcome(text: "none of \(tried) let in", wrongs: wrongs.sorted())
         },
-        Attack(name: "local: rights given away") { attacker in
+        Attack(name: "local: rights given away", isLocal: true) { attacker in
             let other = try OtherUser()
             let image = try attacker.imageDirectory
             let socket = "\(image)/control.sock"
@@ -51,7 +51,7 @@ extension Attack {
                 text: "none of \(tried) answered",
                 wrongs: answers > 0 ? ["\(answers) of \(tried) answered"] : [])
         },
-        Attack(name: "local: planted links and pipes") { attacker in
+        Attack(name: "local: planted links and pipes", isLocal: true) { attacker in
             let folder = try TemporaryDirectory("rowfs-attack-planted")
             let victim = try folder.file("victim", "of somebody else")
             let session = "\(attacker.state)/sessions/victim"

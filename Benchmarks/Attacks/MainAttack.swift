@@ -9,11 +9,17 @@ struct MainAttack: Sendable {
     let name: String
     /// Whether what it tells of names and attributes may come true: an image is what its server says first.
     var tellsNames = false
+    /// What clients get right answers of that ask for what only it has.
+    var leaves = Leaves.something
     /// Answers a call instead of the server that means well; nil where that may.
     let answer: @Sendable (SimulatedNFSServer.Exchange, _ number: Int) -> [UInt8]?
 }
 
 extension MainAttack {
+    enum Leaves {
+        case everything, something, nothing
+    }
+
     static let all: [MainAttack] = [
         MainAttack(name: "main: wrong lengths") { call, number in wrongLengths(call, number) },
         MainAttack(name: "main: endless listing", tellsNames: true) { call, number in
@@ -41,15 +47,16 @@ extension MainAttack {
         MainAttack(name: "main: lying attributes", tellsNames: true) { call, number in
             lyingAttributes(call, number)
         },
-        MainAttack(name: "main: never answers") { _, _ in [] },
-        MainAttack(name: "main: answers twice") { call, number in
+        MainAttack(name: "main: never answers", leaves: .nothing) { _, _ in [] },
+        MainAttack(name: "main: answers twice", leaves: .everything) { call, number in
             let reply = Message.record(call.reply)
             let strangers = (1...20).flatMap {
                 call.record(call.results, xid: call.xid &+ $0 << 20)
             }
             return reply + strangers + reply
         },
-        MainAttack(name: "main: in the wrong order", answer: inTheWrongOrder()),
+        MainAttack(
+            name: "main: in the wrong order", leaves: .everything, answer: inTheWrongOrder()),
         MainAttack(name: "main: handles", tellsNames: true) { call, number in
             guard call.procedure == .lookup else { return nil }
             // nfs_fh3 has 64 bytes at most. Zeros are the status, and the attributes that are left out.

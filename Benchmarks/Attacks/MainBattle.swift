@@ -14,9 +14,9 @@ final class MainBattle {
 
     private static let kept = "kept"
     private static let keptBytes = 4 << 20
-    private static let rounds = 3
-    private static let seconds = 1.0
     private static let askers = 4
+    /// A thousand questions in a second together.
+    private static let pause = Duration.milliseconds(4)
 
     init(_ attack: MainAttack) throws {
         self.attack = attack
@@ -27,54 +27,110 @@ final class MainBattle {
 
     func fight() async throws -> AttackResult {
         let main = try await SimulatedNFSServer.start(tree.root)
-        let proxy = try await RowctlProcess.start([
-            "serve", main.export.url, "--session", "victim", "--state", folder.path("state"),
-            "--main-timeout", "1",
-        ])
-        let server = Server(proxy)
-        let attacker = Attacker(
-            port: proxy.export.port, file: HostileTree.readName, state: folder.path("state"))
-        try await prepare(server, attacker)
-        let undisturbed = try await others(server)
+        let (quiet, compared) = try await withGoodMain(main)
+
+        let proxy = try await serve(main, "state")
         let before = try ProcessMemory.residentBytes(of: proxy.processID)
         try ProcessMemory.resetPeak(of: proxy.processID)
-
-        let answered = Atomic<Int>(0)
-        let (attack, tree) = (attack, tree)
-        main.setScript { call in
-            attack.answer(call, answered.add(1, ordering: .relaxed).oldValue)
-        }
-        let asking = (0..<Self.askers).map { number in
-            Task {
-                try await Self.onThread {
-                    try HostileMainAsker(attacker, tree, number, tellsNames: attack.tellsNames)
-                        .ask()
-                }
-            }
-        }
-        try await poll(for: "answers of the attack", within: .seconds(60)) {
-            answered.load(ordering: .relaxed) >= Self.askers ? () : nil
-        }
-        let meanwhile = try await others(server)
-        attacker.stop()
-        var total = HostileMainAsker.Outcome()
-        for task in asking { total.add(try await task.value) }
+        let attack = attack
+        let asked = try await others(proxy, whileAsked: main, "state") { attack.answer($0, $1) }
         let peak = try ProcessMemory.peakBytes(of: proxy.processID)
 
-        main.setScript(nil)
-        try await checkAfterwards(server, attacker)
+        try await checkAfterwards(Server(proxy), attacker(proxy, "state"))
         guard try await proxy.terminate() == .exited(0), !proxy.errors.contains("Fatal error")
         else {
             throw AttackFailure(description: "the server did not end in peace: \(proxy.errors)")
         }
         _ = try await RowctlProcess.run(["fsck", "victim", "--state", folder.path("state")])
         try await main.stop()
-        let replies = answered.load(ordering: .relaxed)
+        let (right, refused) = (asked.clients.right, asked.clients.refused)
+        var wrongs = asked.clients.wrongs.sorted()
+        switch attack.leaves {
+        case .everything where refused > 0: wrongs.append("\(refused) answers are errors")
+        case .something where right == 0: wrongs.append("no answer is right")
+        default: break
+        }
         return AttackResult(
-            name: attack.name, before: before, peak: peak, undisturbed: undisturbed,
-            meanwhile: meanwhile,
-            outcome: "\(replies) answers; clients: \(total.right) right, \(total.refused) refused",
-            wrongs: total.wrongs.sorted(), growthMaximum: AttackResult.growthOfMainMaximum)
+            name: attack.name, before: before, peak: peak, quiet: quiet, compared: compared,
+            meanwhile: asked.others,
+            outcome: "\(asked.answers) answers; clients: \(right) right, \(refused) refused",
+            wrongs: wrongs, growthMaximum: AttackResult.growthOfMainMaximum)
+    }
+
+    /// The same questions to a main that means well, and which has the same work with its answers.
+    private func withGoodMain(
+        _ main: SimulatedNFSServer
+    ) async throws -> (quiet: Others, asked: Others) {
+        let proxy = try await serve(main, "good")
+        let quiet = try await others(proxy)
+        let attack = attack
+        let asked = try await others(proxy, whileAsked: main, "good") { call, number in
+            _ = attack.answer(call, number)
+            return nil
+        }
+        guard asked.clients.refused == 0, asked.clients.wrongs.isEmpty else {
+            throw AttackFailure(
+                description:
+                    "of a main that means well \(asked.clients.refused) answers are errors "
+                    + "and these wrong: \(asked.clients.wrongs.sorted())")
+        }
+        _ = try await proxy.terminate()
+        return (quiet, asked.others)
+    }
+
+    private struct Asked {
+        let others: Others
+        let clients: HostileMainAsker.Outcome
+        /// Of main.
+        let answers: Int
+    }
+
+    /// What others get while clients ask for what only main has.
+    private func others(
+        _ proxy: RowctlProcess, whileAsked main: SimulatedNFSServer, _ state: String,
+        _ script: @escaping @Sendable (SimulatedNFSServer.Exchange, Int) -> [UInt8]?
+    ) async throws -> Asked {
+        let (attacker, tree, tellsNames) = (attacker(proxy, state), tree, attack.tellsNames)
+        let askers = try (0..<Self.askers).map {
+            try HostileMainAsker(attacker, tree, $0, tellsNames: tellsNames, pause: Self.pause)
+        }
+        let answers = Atomic<Int>(0)
+        main.setScript { script($0, answers.add(1, ordering: .relaxed).oldValue) }
+        defer { main.setScript(nil) }
+        let asking = askers.map { asker in
+            Task { try await Self.onThread { try asker.ask() } }
+        }
+        var total = HostileMainAsker.Outcome()
+        do {
+            try await poll(for: "answers of main", within: .seconds(60)) {
+                answers.load(ordering: .relaxed) >= Self.askers ? () : nil
+            }
+            let others = try await others(proxy)
+            attacker.stop()
+            for task in asking { total.add(try await task.value) }
+            return Asked(
+                others: others, clients: total, answers: answers.load(ordering: .relaxed))
+        } catch {
+            attacker.stop()
+            throw error
+        }
+    }
+
+    /// A proxy of main, with a file of the session's own, and one of main's that is kept on this machine.
+    private func serve(
+        _ main: SimulatedNFSServer, _ state: String
+    ) async throws -> RowctlProcess {
+        let proxy = try await RowctlProcess.start([
+            "serve", main.export.url, "--session", "victim", "--state", folder.path(state),
+            "--main-timeout", "1",
+        ])
+        try await prepare(Server(proxy), attacker(proxy, state))
+        return proxy
+    }
+
+    private func attacker(_ proxy: RowctlProcess, _ state: String) -> Attacker {
+        Attacker(
+            port: proxy.export.port, file: HostileTree.readName, state: folder.path(state))
     }
 
     /// Runs what waits for sockets, of which there are more than tasks have threads.
@@ -86,7 +142,6 @@ final class MainBattle {
         }
     }
 
-    /// A file of the session's own, and one of main's that is kept on this machine.
     private func prepare(_ server: Server, _ attacker: Attacker) async throws {
         let (socket, root, _) = try attacker.enter()
         let location = NFS3.DirectoryOperation(
@@ -127,14 +182,9 @@ final class MainBattle {
             localCopy: folder.path(name), isStable: operation == .write)
     }
 
-    private func others(_ server: Server) async throws -> Double {
-        var rates: [Double] = []
-        for _ in 0..<Self.rounds {
-            var load = load(.read, Self.kept, 4096)
-            (load.inFlight, load.connections) = (4, 4)
-            rates.append(try await load.run(on: server, seconds: Self.seconds).callsPerSecond)
-        }
-        return rates.sorted()[Self.rounds / 2]
+    private func others(_ proxy: RowctlProcess) async throws -> Others {
+        try await Others(
+            reading: Self.kept, of: Server(proxy), localCopy: folder.path(Self.kept))
     }
 }
 
