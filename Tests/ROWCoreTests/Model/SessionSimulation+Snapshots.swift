@@ -64,6 +64,8 @@ extension SessionSimulation {
     /// A session of its own: the same tree and numbers, other handles; and what is written to either does
     /// not show in the other.
     func clone() throws {
+        // Or its end, which comes while the clone is at work, would begin the next one, untold.
+        if isCommitBegun { try settle() }
         let kept = generator.chance(2) && !snapshots.isEmpty ? generator.pick(snapshots) : nil
         let target = FilePath(engine.directory + "/clone")
         try offlineOrNot("clone \(kept?.tag ?? "")") {

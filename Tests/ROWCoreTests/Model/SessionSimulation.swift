@@ -265,7 +265,7 @@ final class SessionSimulation: OperationPerformer {
         model.acknowledge()
     }
 
-    private func settle() throws {
+    func settle() throws {
         note("settle")
         try engine.commit()
         isCommitBegun = false
