@@ -3,7 +3,7 @@
 SWIFT ?= swift
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build release test test-boot test-long test-crash soak fuzz fuzz-planted attacks guard \
+.PHONY: all setup build release test test-boot test-long test-crash test-sanitize soak fuzz fuzz-planted attacks guard \
     guard-update test-static static guest lint licences docs man deb test-deb test-service bench demo clean-lab
 
 all: build
@@ -54,6 +54,10 @@ test-crash: guest
 soak: guest
 	$(SWIFT) build --build-tests -j $(JOBS)
 	ROWFS_SOAK_SECONDS=$${ROWFS_SOAK_SECONDS:-600} $(SWIFT) test --skip-build --filter SoakTests
+
+# The tests below AddressSanitizer and ThreadSanitizer: half an hour.
+test-sanitize: setup
+	SWIFT=$(SWIFT) JOBS=$(JOBS) SOCKETS="$(SOCKETS)" NETWORKS="$(NETWORKS)" scripts/sanitize address thread
 
 # Counts what calls cost, in instructions and allocations, and fails when that is above its bound.
 guard: setup

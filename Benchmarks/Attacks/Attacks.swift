@@ -120,7 +120,8 @@ struct AttackResult {
         ]
         return Self.line(
             name, columns,
-            failures.isEmpty ? outcome : "FAILED: \(failures.joined(separator: ", "))")
+            failures.isEmpty
+                ? outcome : "FAILED: \(failures.joined(separator: ", ")) (\(outcome))")
     }
 
     static func row(of name: String, error: any Error) -> String {

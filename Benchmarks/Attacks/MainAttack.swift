@@ -56,7 +56,7 @@ extension MainAttack {
             return reply + strangers + reply
         },
         MainAttack(
-            name: "main: in the wrong order", leaves: .everything, answer: inTheWrongOrder()),
+            name: "main: in the wrong order", answer: inTheWrongOrder()),
         MainAttack(name: "main: handles", tellsNames: true) { call, number in
             guard call.procedure == .lookup else { return nil }
             // nfs_fh3 has 64 bytes at most. Zeros are the status, and the attributes that are left out.

@@ -17,6 +17,8 @@ extension Plan {
             let source = try SettingsSource(file: file, variables: variables)
             let settings = try Settings(source)
             if state == nil, let path = settings.state { self.state = StateDirectory(path) }
+            http = settings.http
+            httpPlace = source.all.first { "\($0.key)" == "http" && $0.texts != nil }?.place
             for session in settings.sessions { try add(session, source) }
             let found = "images: \(images.count), sessions: \(settings.sessions.count)"
             configurationFindings = [.fine(.configuration, file, found)]

@@ -10,6 +10,10 @@ public struct Plan: Sendable {
     public var configuration: String?
     /// Whether machines are to boot here.
     public var bootsMachines = false
+    /// Where the status page is to be.
+    public var http: ListenAddress?
+    /// Where the file says so.
+    var httpPlace: String?
     /// The certificates that servers are asked with, as the file says.
     public var tls = TLSFiles()
     /// What is wrong with the file itself.

@@ -11,7 +11,7 @@ extension Replica {
         /// READDIRPLUS is not supported: READDIR and LOOKUP instead.
         var isPlain = false
         var pages = 0
-        /// In these pages, without `.` and `..`; at least one for each.
+        /// In these pages, without `.`, `..` and what is no name; a page without any counts as some.
         var entries = 0
         /// The cookie after one of the pages before, the last whose number is a power of two.
         var mark: UInt64 = 0
@@ -33,6 +33,8 @@ extension Replica {
     private static let importsMaximum = 256
     /// Entries of a listing that may be none of the image's objects: names that came twice, or are gone.
     private static let emptyEntriesMaximum: UInt64 = 1024
+    /// Entries that a page counts as which has none: nobody sends many of them.
+    private static let entriesOfEmptyPage = 64
     private static let dots: [[UInt8]] = [[46], [46, 46]]
     private static let listingBytes: UInt32 = 64 << 10
     /// A LOOKUP per entry is made for what READDIRPLUS leaves out; this many at a time.
@@ -100,8 +102,11 @@ extension Replica {
         _ then: @escaping FetchCompletion
     ) {
         let listed = listed.filter { !Self.dots.contains($0.name.bytes) }
+        let usable = listed.count { $0.name.bytes.canNameObject }
         let next = place.cookie.flatMap {
-            state.next($0, place.verifier, entries: max(1, listed.count))
+            state.next(
+                $0, place.verifier,
+                entries: usable == 0 ? Self.entriesOfEmptyPage : usable)
         }
         // What the pages before had is known by now, unless they told of the same names again and again.
         let known = image.entriesKnown(of: directory) + Self.emptyEntriesMaximum

@@ -1,11 +1,10 @@
 import ROWProxy
 import SystemPackage
 
-/// What only one of the images can have: a tree, since it has one process and one cache, and an address with a
-/// port.
+/// What only one can have: a tree, since it has one process and one cache, and an address with a port.
 struct PlacesTaken {
     private var sources: [String: String] = [:]
-    private var addresses: [(address: ListenAddress, image: String)] = []
+    private var addresses: [(address: ListenAddress, owner: String)] = []
 
     /// - Returns: the image that has the source, whatever other servers it has besides.
     mutating func claim(source: String, for image: String) -> String? {
@@ -20,15 +19,16 @@ struct PlacesTaken {
         return other
     }
 
-    /// - Returns: the image that listens there, if it is another one. Port 0 is any free one.
-    mutating func claim(_ address: ListenAddress, for image: String) -> String? {
+    /// - Parameter owner: what listens there, for people.
+    /// - Returns: what else does. Port 0 is any free one.
+    mutating func claim(_ address: ListenAddress, for owner: String) -> String? {
         guard address.port != 0 else { return nil }
         let other = addresses.first { taken in
-            taken.address.port == address.port && taken.image != image
+            taken.address.port == address.port && taken.owner != owner
                 && Self.overlap(taken.address.host, address.host)
         }
-        addresses.append((address, image))
-        return other?.image
+        addresses.append((address, owner))
+        return other?.owner
     }
 
     private static func overlap(_ one: String?, _ other: String?) -> Bool {

@@ -45,6 +45,7 @@ public struct Settings: Sendable {
         var places = PlacesTaken()
         let tls = Self.tls(&reader)
         let http: ListenAddress? = reader.value("http")
+        if let http { _ = places.claim(http, for: "the status page") }
         var sessions: [Session] = []
         var images: [String: String] = [:]
         for (image, names) in source.images {
@@ -159,9 +160,10 @@ extension Settings {
                 )
             }
             for (name, address) in [("listen", listen), ("portmap", portmap)] {
-                guard let address, let other = places.claim(address, for: image) else { continue }
-                reader.complain(
-                    name, "the image '\(other)' listens on \(address) too: choose another port")
+                guard let address,
+                    let other = places.claim(address, for: "the image '\(image)'")
+                else { continue }
+                reader.complain(name, "\(other) listens on \(address) too: choose another port")
             }
         }
 

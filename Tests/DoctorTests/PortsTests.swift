@@ -106,6 +106,23 @@ import Testing
         try await served.terminate()
     }
 
+    @Test func aPortOfTheStatusPageThatAnotherProgramHas() async throws {
+        let patient = try Patient()
+        let image = try patient.folder.directory("image")
+        let port = LoopbackPort.free()
+        let other = try await RowctlProcess.start(
+            ["export", image, "--listen", "127.0.0.1:\(port)", "--state", patient.folder.path("o")])
+        let file = try patient.folder.file(
+            "rowfs.yaml",
+            "http: \"127.0.0.1:\(port)\"\nimages: {a: {source: \(image), sessions: {s: }}}\n")
+        patient.plan = Plan(configuration: file, state: patient.plan.state)
+        let finding = try await patient.complaint(.ports, .problem)
+        #expect(finding.found == "rowctl (\(other.processID)) has it")
+        #expect(finding.remedy?.contains("change 'http' (\(file):1)") == true, "\(finding)")
+        try await other.terminate()
+        #expect(await patient.complaints(.ports) == [])
+    }
+
     @Test func twoImagesThatWantOnePort() async throws {
         let patient = try Patient()
         let images = try ["one", "other"].map { try patient.folder.directory($0) }

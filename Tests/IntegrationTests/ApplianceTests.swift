@@ -75,7 +75,7 @@ extension Integration {
             let started = later.withLock { $0 }
             let two = try #require(started)
             let sections = result.output.components(separatedBy: "-- ")
-            #expect(sections.count == 3)
+            try #require(sections.count == 3)
             #expect(sections[1].hasPrefix("new\n"))
             #expect(try await sections[1].contains(Self.sums(new)))
             #expect(try await sections[2].contains(Self.sums(old)))

@@ -134,7 +134,7 @@ import Testing
 
     // MARK: What is wrong
 
-    @Test func unknownNamesAreToldWithTheirLineAndWhatWasLikelyMeant() {
+    @Test func unknownNamesAreToldWithTheirLineAndWhatWasLikelyMeant() throws {
         let text = """
             imags: {}
             images:
@@ -147,7 +147,7 @@ import Testing
                     quux: 1
             """
         let found = problems(text)
-        #expect(found.count == 4)
+        try #require(found.count == 4)
         #expect(found[0] == "f:1: there is no setting 'imags': did you mean 'images'?")
         #expect(
             found[1]
@@ -195,10 +195,10 @@ import Testing
         #expect(problems(Self.text, variables: ["ROWFS_CATALOGUE": "x"]) == [])
     }
 
-    @Test func whatCannotBeMeantTogetherIsTold() {
+    @Test func whatCannotBeMeantTogetherIsTold() throws {
         let open = problems(
             "images:\n  a:\n    source: /x\n    listen: 0.0.0.0:2049\n    sessions: {s: }\n")
-        #expect(open.count == 1)
+        try #require(open.count == 1)
         #expect(open[0].hasPrefix("f:5: images.a.sessions.s: listening on 0.0.0.0 lets other"))
         let name = problems("images:\n  a:\n    source: /x\n    sessions: {a/b: }\n")
         #expect(name.count == 1 && name[0].hasPrefix("f:4: images.a.sessions."))
@@ -272,6 +272,9 @@ import Testing
             ("listen: 127.0.0.1:0", "listen: 127.0.0.1:0"),
             ("listen: 127.0.0.1:2049", "listen: 127.0.0.2:2049"),
         ] { #expect(problems(Self.twoImages(first, second)) == []) }
+        #expect(
+            problems("http: 2049\n" + Self.twoImages("listen: 127.0.0.1:2049", ""))
+                == ["f:5: 'images.a.listen': the status page listens on 127.0.0.1:2049 \(hint)"])
     }
 
     @Test func imagesThatHaveOneSourceAreFound() {

@@ -46,6 +46,12 @@ enum PortsCheck {
                         setting: image.setting("portmap")))
             }
         }
+        if let address = plan.http, address.port != 0 {
+            all.append(
+                Wanted(
+                    address: address, transport: .tcp, purpose: "there is no status page",
+                    setting: "'http'" + (plan.httpPlace.map { " (\($0))" } ?? "")))
+        }
         return plan.bootsMachines ? all + ofMachines : all
     }
 

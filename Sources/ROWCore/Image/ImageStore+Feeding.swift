@@ -26,14 +26,14 @@ extension ImageStore {
         replica: Int
     ) throws(Interrupt) {
         importing.insert(directory)
-        for item in entries {
-            // No client could use it, and a copy of the image would take it for a path.
-            guard item.name.canNameObject else {
-                onEvent(
-                    "a name of main in \(pathText(directory)) is none and left out: \(text(item.name))"
-                )
-                continue
-            }
+        // No client could use them, and a copy of the image would take them for paths.
+        let unusable = entries.filter { !$0.name.canNameObject }
+        if let first = unusable.first {
+            onEvent(
+                "\(unusable.count) names of main in \(pathText(directory)) are none and left out: "
+                    + text(first.name))
+        }
+        for item in entries where item.name.canNameObject {
             do {
                 try feedEntry(directory, item.name, item.entry, replica: replica)
             } catch {

@@ -1,6 +1,6 @@
 extension [UInt8] {
     /// Whether an object can have this name: 1...255 bytes without slash and NUL, not `.` or `..`.
-    var canNameObject: Bool {
+    public var canNameObject: Bool {
         (1...255).contains(count) && !contains(0) && !contains(UInt8(ascii: "/"))
             && self != [UInt8(ascii: ".")] && self != Array("..".utf8)
     }

@@ -1,4 +1,5 @@
 import CLinux
+import Dispatch
 import GRDB
 import GRDBSQLite
 import Glibc
@@ -48,6 +49,8 @@ enum StateDatabase {
         do {
             var configuration = Configuration()
             configuration.busyMode = .timeout(5)
+            // GRDB's would have commits before the loop that answers clients, where there are too few processors.
+            configuration.qos = .default
             // GRDB would set NORMAL, which loses the last commits on power failure.
             configuration.prepareDatabase { db in
                 try db.execute(sql: "PRAGMA journal_mode = WAL")
