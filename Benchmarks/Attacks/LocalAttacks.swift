@@ -39,17 +39,19 @@ extension Attack {
             chmod(socket, 0o666)
             defer { for path in directories { chmod(path, 0o700) } }
             attacker.begin()
-            var (tried, answers) = (0, 0)
+            var (tried, answers, unheard) = (0, 0, 0)
             while !attacker.isStopped {
                 for question in [#"{"status":{"session":"victim"}}"#, "{}", "x"] {
                     let result = try await other.send(question, toSocket: socket)
                     if !result.output.isEmpty { answers += 1 }
+                    if result.errors.contains("cannot connect") { unheard += 1 }
                     tried += 1
                 }
             }
             return Outcome(
                 text: "none of \(tried) answered",
-                wrongs: answers > 0 ? ["\(answers) of \(tried) answered"] : [])
+                wrongs: (answers > 0 ? ["\(answers) of \(tried) answered"] : [])
+                    + (unheard > 0 ? ["\(unheard) of \(tried) did not reach the socket"] : []))
         },
         Attack(name: "local: planted links and pipes", isLocal: true) { attacker in
             let folder = try TemporaryDirectory("rowfs-attack-planted")

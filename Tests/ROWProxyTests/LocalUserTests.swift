@@ -101,7 +101,7 @@ import Testing
         Self.setMode(0o755, state, "\(state)/images", image)
         Self.setMode(0o666, socket)
         let refused = try await other.send(question, toSocket: socket)
-        #expect(refused.output.isEmpty)
+        #expect(refused.output.isEmpty && !refused.errors.contains("cannot connect"))
         #expect(try await served.proxy.status().state == "running")
         Self.setMode(0o700, state)
         #expect(try SessionStatus.read("s", in: served.configuration.state).state == "running")
