@@ -34,7 +34,9 @@ extension Attack {
                 file: NFS3.FileHandle(file)!, offset: 0, count: 1 << 20)
             let call = Message.nfs(xid: 1, .read, read)
             let sockets = attacker.connect(connections)
-            let sent = flood(attacker, sockets, call)
+            // Many at a time: what is meant to be busy is the server.
+            let calls = [[UInt8]](repeating: call, count: 64).flatMap(\.self)
+            let sent = flood(attacker, sockets, calls)
             return Outcome(text: "\(sockets.count) connections, \(sent / call.count) calls taken")
         },
         Attack(name: "10,000 connections") { attacker in

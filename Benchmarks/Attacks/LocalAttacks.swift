@@ -34,7 +34,8 @@ extension Attack {
             let image = try attacker.imageDirectory
             let socket = "\(image)/control.sock"
             // What only a mistake of root could do.
-            let directories = [attacker.state, "\(attacker.state)/images", image]
+            let folder = URL(fileURLWithPath: attacker.state).deletingLastPathComponent().path
+            let directories = [folder, attacker.state, "\(attacker.state)/images", image]
             for path in directories { chmod(path, 0o755) }
             chmod(socket, 0o666)
             defer { for path in directories { chmod(path, 0o700) } }

@@ -24,6 +24,12 @@ final class Counters {
 
     func countMain(_ procedure: NFS3.Procedure) { main[Int(procedure.rawValue)] += 1 }
 
+    /// Calls of clients that list nothing.
+    var otherThanListings: Int {
+        client.reduce(0, +) - client[Int(NFS3.Procedure.readdir.rawValue)]
+            - client[Int(NFS3.Procedure.readdirplus.rawValue)]
+    }
+
     /// Calls of clients that change something.
     var changes: Int {
         NFS3.Procedure.allCases.reduce(0) { sum, procedure in

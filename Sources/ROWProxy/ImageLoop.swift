@@ -75,7 +75,9 @@ final class ImageLoop {
             if let tag = learned.tag { sessions.expect(name, tag: tag) }
             lostPaths += learned.lostPaths
         }
-        main = MainSource(kind: kind, image: image, counters: counters, loop: loop, pool: pool)
+        main = MainSource(
+            kind: kind, image: image, sessions: sessions, counters: counters, loop: loop,
+            pool: pool)
         if case .remote(let remote, _) = kind {
             remote.manifest?.start()
             main.namesAhead = try NamesAhead(image) { [unowned main] in main.fetch($0, then: $1) }

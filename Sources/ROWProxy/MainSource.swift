@@ -29,16 +29,20 @@ final class MainSource {
     private(set) var prefetcher: Prefetcher?
     private(set) var filesAhead: FilesAhead?
     private var waiting: [Fetch: [(NFS3.Status?) -> Void]] = [:]
+    private var listings: ListingPace
 
     init(
-        kind: Kind, image: ImageStore, counters: Counters, loop: any EventLoop,
-        pool: NIOThreadPool
+        kind: Kind, image: ImageStore, sessions: SessionTable, counters: Counters,
+        loop: any EventLoop, pool: NIOThreadPool
     ) {
         self.kind = kind
         self.image = image
         self.counters = counters
         self.loop = loop
         self.pool = pool
+        listings = ListingPace {
+            sessions.all.reduce(0) { $0 + $1.counters.otherThanListings }
+        }
         if case .remote(_, let reads?) = kind {
             let prefetcher = Prefetcher(main: self, reads: reads, loop: loop)
             self.prefetcher = prefetcher
@@ -61,15 +65,21 @@ final class MainSource {
             let askMain = {
                 remote.perform(fetch) { self.finish(fetch, $0, replica: $1) }
             }
-            guard let manifest = remote.manifest else { return askMain() }
+            guard let manifest = remote.manifest else { return ask(fetch, askMain) }
             manifest.perform(fetch) { result in
-                guard let result else { return askMain() }
+                guard let result else { return self.ask(fetch, askMain) }
                 self.finish(fetch, result, replica: ImageStore.manifestReplica)
             }
         }
     }
 
+    private func ask(_ fetch: Fetch, _ body: @escaping () -> Void) {
+        guard case .listing = fetch, let time = listings.delay(at: .now()) else { return body() }
+        loop.assumeIsolated().scheduleTask(deadline: time, body)
+    }
+
     private func finish(_ fetch: Fetch, _ result: FetchResult, replica: Int) {
+        let begun = NIODeadline.now()
         do {
             try image.feed(fetch, result, replica: replica)
         } catch {
@@ -77,6 +87,7 @@ final class MainSource {
             return
         }
         image.commit { status in
+            if case .listing = fetch { self.listings.took(in: begun, .now()) }
             self.wake(fetch, status)
             if status == nil, case .listing(let directory) = fetch {
                 self.wakeLookups(in: directory)

@@ -45,7 +45,10 @@ public final class OtherUser: Sendable {
     public func send(_ line: String, toSocket path: String) async throws -> Tool.Result {
         let script = """
             use IO::Socket::UNIX;
-            my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "cannot connect: $!\\n";
+            my ($folder, $name) = $ARGV[0] =~ m{(.*)/(.*)};
+            # An address has 107 bytes.
+            chdir($folder) or die "cannot connect: $!\\n";
+            my $socket = IO::Socket::UNIX->new(Peer => $name) or die "cannot connect: $!\\n";
             $SIG{PIPE} = "IGNORE";
             print $socket "$ARGV[1]\\n";
             $socket->flush();

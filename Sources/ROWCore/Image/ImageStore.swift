@@ -30,6 +30,7 @@ public final class ImageStore {
     public var onEvent: (String) -> Void = { _ in }
 
     let writer: Writer
+    private let inserter = ImageInserter()
     let reader: RowReader
     private let selectNode: RowStatement
     let selectChild: RowStatement
@@ -118,12 +119,12 @@ public final class ImageStore {
                         "\(source) cannot be reached and nothing of it is known here yet")
                 }
                 let replica = numbers.isEmpty ? 0 : numbers[rootServer]
-                try queue.write { db in
-                    try Self.insert(
+                try queue.write { [inserter] db in
+                    try inserter.insert(
                         .node(.root, parent: .root, name: [], root.attributes, replica: replica),
                         into: db)
                     if let handle = root.handle {
-                        try Self.insert(.handle(.root, replica: replica, handle), into: db)
+                        try inserter.insert(.handle(.root, replica: replica, handle), into: db)
                     }
                 }
             }
@@ -379,8 +380,8 @@ public final class ImageStore {
         isCommitting = true
         let rows = sealed.rows
         let back = Confined(value: (self, sealed))
-        writer.commit({ db in
-            for row in rows { try Self.insert(row, into: db) }
+        writer.commit({ [inserter] db in
+            for row in rows { try inserter.insert(row, into: db) }
         }) { error in
             let (store, sealed) = back.value
             store.finishCommit(sealed, error)
@@ -416,6 +417,7 @@ public final class ImageStore {
 
     /// Closes the database and gives the lock up; nothing may be in flight.
     public func close() {
+        inserter.close()
         writer.close()
         lock.release()
     }

@@ -1,3 +1,4 @@
+import GRDB
 import GRDBSQLite
 
 /// What SQLite said when it could not do something.
@@ -68,11 +69,22 @@ class SQLStatement {
     private let statement: OpaquePointer
 
     init(_ connection: SQLConnection, _ sql: String) throws(SQLFailure) {
+        statement = try Self.prepare(connection.handle, sql)
+    }
+
+    /// On GRDB's connection, whose thread alone may use it; it has to be gone before the connection is closed.
+    init(_ db: Database, _ sql: String) throws(SQLFailure) {
+        statement = try Self.prepare(db.sqliteConnection, sql)
+    }
+
+    private static func prepare(
+        _ connection: OpaquePointer?, _ sql: String
+    ) throws(SQLFailure) -> OpaquePointer {
         var statement: OpaquePointer?
         let code = sqlite3_prepare_v3(
-            connection.handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
-        guard code == SQLITE_OK, let statement else { throw SQLFailure(code, connection.handle) }
-        self.statement = statement
+            connection, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
+        guard code == SQLITE_OK, let statement else { throw SQLFailure(code, connection) }
+        return statement
     }
 
     deinit { sqlite3_finalize(statement) }
