@@ -2,8 +2,8 @@ import Foundation
 import GRDB
 import NFSProtocol
 
-/// Writes rows of an image. What listings bring by the hundred goes by statements of its own, which cost a fifth of what
-/// they do through GRDB.
+/// Writes rows of an image. What listings bring by the hundred goes by statements of its own, which
+/// cost a fifth of what they do through GRDB.
 ///
 /// `@unchecked Sendable`: the writer's thread alone uses it, one transaction at a time, but for ``close()``.
 final class ImageInserter: @unchecked Sendable {
