@@ -1,5 +1,6 @@
 public import Foundation
 public import NFSClient
+import ROWProxy
 
 /// The machine, by the places where it is looked at.
 public struct Surroundings: Sendable {
@@ -23,9 +24,7 @@ public struct Surroundings: Sendable {
     /// Whether the kernel could load a module.
     public var hasModule: @Sendable (String) -> Bool = { KernelModules.has($0) }
     /// What is in a file; nil where it cannot be read.
-    public var text: @Sendable (String) -> String? = {
-        try? String(contentsOfFile: $0, encoding: .utf8)
-    }
+    public var text: @Sendable (String) -> String? = { try? KernelFile.text($0) }
 
     public init() {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"

@@ -6,7 +6,7 @@ enum Neighbours {
     /// one that is reached through a router, or by version 6 of IP.
     static func card(of address: IPAddress) -> String? {
         guard address.isVersion4,
-            let table = try? String(contentsOfFile: "/proc/net/arp", encoding: .utf8)
+            let table = try? KernelFile.text("/proc/net/arp")
         else { return nil }
         return card(of: address, in: table)
     }

@@ -1,4 +1,5 @@
 import Foundation
+import ROWProxy
 
 /// A line of /proc/self/mountinfo.
 struct MountEntry {
@@ -24,7 +25,7 @@ struct MountEntry {
 /// one whose server is gone.
 enum MountTable {
     static func entries() throws -> [MountEntry] {
-        let text = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)
+        let text = try KernelFile.text("/proc/self/mountinfo")
         return text.split(separator: "\n").compactMap(parse)
     }
 

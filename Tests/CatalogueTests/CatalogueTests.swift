@@ -191,13 +191,13 @@ import Testing
         _ = try await publisher.publish(request("1"), keyFile: key)
         let program = try ProjectPaths.builtProgram("rowctl")
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 0..<8 {
+            for number in 0..<24 {
                 group.addTask {
                     try await runTool(
                         program,
                         [
                             "appliance", "resolve", "\(appliance)", "--catalogue", test.text,
-                            "--state", test.folder.path("shared\(number % 2)"),
+                            "--state", test.folder.path("shared\(number % 8)"),
                         ])
                 }
             }

@@ -42,6 +42,18 @@ import Testing
         #expect(complaints(after, "file-system").isEmpty, "\(after)")
     }
 
+    /// The kernel gives a table that is longer than 4 KiB in parts.
+    @Test func aDiskAfterManyOthers() async throws {
+        let many =
+            "for i in $(seq 100); do mkdir $2/$i && mount -t tmpfs other $2/$i || exit 9; done"
+        let (before, after) = try await around(
+            "\(many); \(tmpfs) && mkdir -m 700 $1/state", mend: "umount $1 && mkdir -m 700 $1/state"
+        )
+        let complaint = try #require(complaints(before, "file-system").first)
+        #expect(complaint.found == "it is in memory (tmpfs)")
+        #expect(complaints(after, "file-system").isEmpty, "\(after)")
+    }
+
     @Test func aDiskThatIsFull() async throws {
         let (before, after) = try await around(
             "\(tmpfs) && mkdir -m 700 $1/state && fallocate -l 150M $1/filler", mend: "rm $1/filler"

@@ -27,12 +27,7 @@ enum SharedDatabase {
                 throw CatalogueError(
                     .state, "\(path) was written by a newer version of this program; upgrade it")
             }
-            do { try migrator.migrate(queue) } catch {
-                // Another process may have done the same at the same time.
-                guard try queue.read({ db in try migrator.hasCompletedMigrations(db) }) else {
-                    throw error
-                }
-            }
+            try migrate(queue, by: migrator)
             return queue
         } catch let error as CatalogueError {
             throw error
@@ -41,6 +36,23 @@ enum SharedDatabase {
                 .state, "cannot open \(path): \(error); move it aside to start afresh")
         }
     }
+
+    /// Another process may do the same at the same time: one of them fails then, before the other is done.
+    private static func migrate(_ queue: DatabaseQueue, by migrator: DatabaseMigrator) throws {
+        for attempt in 1... {
+            do {
+                return try migrator.migrate(queue)
+            } catch {
+                let isDone = try? queue.read { db in try migrator.hasCompletedMigrations(db) }
+                if isDone == true { return }
+                guard attempt < attemptsMaximum else { throw error }
+                usleep(pauseMicroseconds)
+            }
+        }
+    }
+
+    private static let attemptsMaximum = 20
+    private static let pauseMicroseconds: UInt32 = 25_000
 }
 
 extension [UInt8] {
