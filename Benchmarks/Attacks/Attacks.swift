@@ -101,7 +101,7 @@ struct AttackResult {
         if peak - before > growthMaximum {
             failures.append("memory grew by \((peak - before) >> 20) MiB")
         }
-        if share < Self.shareMinimum {
+        if !(share >= Self.shareMinimum) {
             failures.append(String(format: "others get %.2f", share))
         }
         return failures

@@ -21,12 +21,13 @@ final class Battle {
     func fight() async throws -> AttackResult {
         let proxy = try await serve("state")
         let quiet = try await others(proxy)
-        let compared = attack.isLocal ? try await withAnotherAttacked(beside: proxy) : quiet
+        let (compared, elsewhere) =
+            attack.isLocal ? try await withAnotherAttacked(beside: proxy) : (quiet, [])
         let before = try ProcessMemory.residentBytes(of: proxy.processID)
         try ProcessMemory.resetPeak(of: proxy.processID)
         let (meanwhile, outcome) = try await others(proxy, whileAttacked: proxy, at: "state")
         let peak = try ProcessMemory.peakBytes(of: proxy.processID)
-        var wrongs = outcome.wrongs
+        var wrongs = elsewhere + outcome.wrongs
         if proxy.errors.contains("Fatal error") { wrongs.append("it crashed") }
         // Whole and as it was, for others and at the source.
         let load = Load(
@@ -43,11 +44,16 @@ final class Battle {
 
     /// What others get while the same is done to another server of the machine: programs that another user starts
     /// take processors from all that runs there, and that no server can help.
-    private func withAnotherAttacked(beside proxy: RowctlProcess) async throws -> Others {
+    private func withAnotherAttacked(
+        beside proxy: RowctlProcess
+    ) async throws -> (others: Others, wrongs: [String]) {
         let another = try await serve("another")
-        let (others, _) = try await others(proxy, whileAttacked: another, at: "another")
-        _ = try await another.terminate()
-        return others
+        let (others, outcome) = try await others(proxy, whileAttacked: another, at: "another")
+        guard try await another.terminate() == .exited(0) else {
+            throw AttackFailure(
+                description: "the other server did not end in peace: \(another.errors)")
+        }
+        return (others, outcome.wrongs)
     }
 
     private func others(

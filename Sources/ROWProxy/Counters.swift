@@ -24,10 +24,9 @@ final class Counters {
 
     func countMain(_ procedure: NFS3.Procedure) { main[Int(procedure.rawValue)] += 1 }
 
-    /// Calls of clients that list nothing.
-    var otherThanListings: Int {
-        client.reduce(0, +) - client[Int(NFS3.Procedure.readdir.rawValue)]
-            - client[Int(NFS3.Procedure.readdirplus.rawValue)]
+    /// Calls of clients that move data.
+    var dataCalls: Int {
+        client[Int(NFS3.Procedure.read.rawValue)] + client[Int(NFS3.Procedure.write.rawValue)]
     }
 
     /// Calls of clients that change something.

@@ -41,7 +41,7 @@ final class MainSource {
         self.loop = loop
         self.pool = pool
         listings = ListingPace {
-            sessions.all.reduce(0) { $0 + $1.counters.otherThanListings }
+            sessions.all.reduce(0) { $0 + $1.counters.dataCalls }
         }
         if case .remote(_, let reads?) = kind {
             let prefetcher = Prefetcher(main: self, reads: reads, loop: loop)

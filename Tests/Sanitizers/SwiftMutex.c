@@ -12,8 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-extern void __tsan_acquire(void *address);
-extern void __tsan_release(void *address);
+// Not there in programs of others that are started.
+extern void __tsan_acquire(void *address) __attribute__((weak));
+extern void __tsan_release(void *address) __attribute__((weak));
 
 #define LOCK "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
 #define UNLOCK "$s15Synchronization12_MutexHandleV11_unlockSlowyyF"
@@ -42,13 +43,15 @@ SWIFT void lock_slow(uint32_t thread, SELF) {
     if (!__atomic_load_n(&actual, __ATOMIC_ACQUIRE))
         __atomic_store_n(&actual, (lock_function *)next(LOCK), __ATOMIC_RELEASE);
     actual(thread, self);
-    __tsan_acquire(self);
+    if (__tsan_acquire)
+        __tsan_acquire(self);
 }
 
 SWIFT void unlock_slow(SELF) {
     static unlock_function *actual;
     if (!__atomic_load_n(&actual, __ATOMIC_ACQUIRE))
         __atomic_store_n(&actual, (unlock_function *)next(UNLOCK), __ATOMIC_RELEASE);
-    __tsan_release(self);
+    if (__tsan_release)
+        __tsan_release(self);
     actual(self);
 }

@@ -5,7 +5,7 @@ import NFSProtocol
 /// Writes rows of an image. What listings bring by the hundred goes by statements of its own, which
 /// cost a fifth of what they do through GRDB.
 ///
-/// `@unchecked Sendable`: the writer's thread alone uses it, one transaction at a time, but for ``close()``.
+/// `@unchecked Sendable`: the writer's thread alone uses it, and the loop before there is a writer.
 final class ImageInserter: @unchecked Sendable {
     private struct Statements {
         let node: SQLStatement
@@ -108,6 +108,6 @@ final class ImageInserter: @unchecked Sendable {
         }
     }
 
-    /// SQLite does not close a connection that has statements. Nothing may be under way.
+    /// SQLite does not close a connection that has statements.
     func close() { statements = nil }
 }

@@ -417,8 +417,7 @@ public final class ImageStore {
 
     /// Closes the database and gives the lock up; nothing may be in flight.
     public func close() {
-        inserter.close()
-        writer.close()
+        writer.close { inserter.close() }
         lock.release()
     }
 }

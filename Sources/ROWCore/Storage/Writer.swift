@@ -106,10 +106,14 @@ final class Writer {
     }
 
     /// Moves the log into the database and lets go of it.
-    func close() {
+    /// - Parameter last: runs on the writer's thread, behind all transactions.
+    func close(_ last: () -> Void = {}) {
         // A read of our own would be waited for.
         reader.invalidate()
-        try? queue.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
+        try? queue.writeWithoutTransaction { db in
+            last()
+            _ = try db.checkpoint(.truncate)
+        }
         try? queue.close()
     }
 }
