@@ -38,7 +38,7 @@ SOCKETS = ^(ConsoleTests|NFSClientTests|NetbootTests|ROWProxyTests|ROWRemoteTest
 # Real clients at work for many minutes: `make test-long` runs them too.
 SLOW = --skip LongTests/theSizeOfReads --skip LongTests/restartsDuring --skip LargeListingTests \
     --skip MemoryTests --skip SelfMountTests --skip WideAreaTests/aLargeTree --skip SystemdBootTests \
-    --skip SoakTests
+    --skip SoakTests --skip CacheTests/aLimitOf64MiB
 
 # All tests, with more rounds of the random ones, which look at ROWFS_LONG, and those of the packages.
 test-long:

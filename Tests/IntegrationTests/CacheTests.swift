@@ -9,7 +9,7 @@ import Testing
 extension Integration {
     /// The cache of main's blocks in a process of its own, over nfs-ganesha.
     @Suite struct CacheTests {
-        private static let kills = isLongRun ? 50 : 10
+        private static let kills = isLongRun ? 50 : 6
 
         /// Files of words that tell where they are, on disk and so without memory.
         private struct Image {
