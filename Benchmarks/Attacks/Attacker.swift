@@ -134,9 +134,11 @@ final class AttackSocket {
         program: UInt32 = NFS3.program, procedure: UInt32, _ arguments: [UInt8],
         xid given: UInt32? = nil
     ) throws -> [UInt8] {
-        Thread.sleep(
-            forTimeInterval: max(.zero, ContinuousClock.now.duration(to: next)) / .seconds(1))
-        next = .now + pause
+        if pause > .zero {
+            let wait = ContinuousClock.now.duration(to: next)
+            if wait > .zero { Thread.sleep(forTimeInterval: wait / .seconds(1)) }
+            next = .now + pause
+        }
         xid += 1
         let number = given ?? xid
         let record = Message.record(

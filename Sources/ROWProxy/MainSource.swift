@@ -29,7 +29,8 @@ final class MainSource {
     private(set) var prefetcher: Prefetcher?
     private(set) var filesAhead: FilesAhead?
     private var waiting: [Fetch: [(NFS3.Status?) -> Void]] = [:]
-    private var listings: ListingPace
+    /// Of a remote main.
+    private var listings: ListingPace?
 
     init(
         kind: Kind, image: ImageStore, sessions: SessionTable, counters: Counters,
@@ -40,8 +41,8 @@ final class MainSource {
         self.counters = counters
         self.loop = loop
         self.pool = pool
-        listings = ListingPace {
-            sessions.all.reduce(0) { $0 + $1.counters.dataCalls }
+        if case .remote = kind {
+            listings = ListingPace { sessions.all.reduce(0) { $0 + $1.counters.dataCalls } }
         }
         if case .remote(_, let reads?) = kind {
             let prefetcher = Prefetcher(main: self, reads: reads, loop: loop)
@@ -74,7 +75,7 @@ final class MainSource {
     }
 
     private func ask(_ fetch: Fetch, _ body: @escaping () -> Void) {
-        guard case .listing = fetch, let time = listings.delay(at: .now()) else { return body() }
+        guard case .listing = fetch, let time = listings?.delay(at: .now()) else { return body() }
         loop.assumeIsolated().scheduleTask(deadline: time, body)
     }
 
@@ -87,7 +88,10 @@ final class MainSource {
             return
         }
         image.commit { status in
-            if case .listing = fetch { self.listings.took(in: begun, .now()) }
+            // Those of a manifest do not wait.
+            if case .listing = fetch, replica != ImageStore.manifestReplica {
+                self.listings?.took(in: begun, .now())
+            }
             self.wake(fetch, status)
             if status == nil, case .listing(let directory) = fetch {
                 self.wakeLookups(in: directory)

@@ -4,7 +4,7 @@
 // sanitizer, which understands them. Where others do, that is done in libswiftSynchronization, which is not: it would
 // take all that the mutex protects for a race. Loaded before that library (LD_PRELOAD), this stands between both.
 //
-// Lines that are about the symbols of Swift 6.3: what is missing there is an error when tests are linked or loaded.
+// The symbols are those of Swift 6.3; a program below the sanitizer does not start with a Swift that has others.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// Not there in programs of others that are started.
+// Only in programs that are compiled with the sanitizer, and not in others that these start.
 extern void __tsan_acquire(void *address) __attribute__((weak));
 extern void __tsan_release(void *address) __attribute__((weak));
 
@@ -23,35 +23,29 @@ extern void __tsan_release(void *address) __attribute__((weak));
 #define SELF __attribute__((swift_context)) void *self
 #define SWIFT __attribute__((swiftcall, visibility("default")))
 
-typedef __attribute__((swiftcall)) void lock_function(uint32_t thread, SELF);
-typedef __attribute__((swiftcall)) void unlock_function(SELF);
-
 SWIFT void lock_slow(uint32_t thread, SELF) __asm__(LOCK);
 SWIFT void unlock_slow(SELF) __asm__(UNLOCK);
 
-static void *next(const char *name) {
-    void *function = dlsym(RTLD_NEXT, name);
-    if (!function) {
-        fprintf(stderr, "SwiftMutex.c: this Swift has no %s\n", name);
+static __attribute__((swiftcall)) void (*actual_lock)(uint32_t thread, SELF);
+static __attribute__((swiftcall)) void (*actual_unlock)(SELF);
+
+__attribute__((constructor)) static void find(void) {
+    actual_lock = dlsym(RTLD_NEXT, LOCK);
+    actual_unlock = dlsym(RTLD_NEXT, UNLOCK);
+    if (__tsan_acquire && (!actual_lock || !actual_unlock)) {
+        fprintf(stderr, "SwiftMutex.c: this Swift has no %s or %s\n", LOCK, UNLOCK);
         abort();
     }
-    return function;
 }
 
 SWIFT void lock_slow(uint32_t thread, SELF) {
-    static lock_function *actual;
-    if (!__atomic_load_n(&actual, __ATOMIC_ACQUIRE))
-        __atomic_store_n(&actual, (lock_function *)next(LOCK), __ATOMIC_RELEASE);
-    actual(thread, self);
+    actual_lock(thread, self);
     if (__tsan_acquire)
         __tsan_acquire(self);
 }
 
 SWIFT void unlock_slow(SELF) {
-    static unlock_function *actual;
-    if (!__atomic_load_n(&actual, __ATOMIC_ACQUIRE))
-        __atomic_store_n(&actual, (unlock_function *)next(UNLOCK), __ATOMIC_RELEASE);
     if (__tsan_release)
         __tsan_release(self);
-    actual(self);
+    actual_unlock(self);
 }

@@ -26,14 +26,20 @@ extension ImageStore {
         replica: Int
     ) throws(Interrupt) {
         importing.insert(directory)
-        // No client could use them, and a copy of the image would take them for paths.
-        let unusable = entries.filter { !$0.name.canNameObject }
-        if let first = unusable.first {
-            onEvent(
-                "\(unusable.count) names of main in \(pathText(directory)) are none and left out: "
-                    + text(first.name))
+        var unusable: [[UInt8]] = []
+        defer {
+            if let first = unusable.first {
+                onEvent(
+                    "\(unusable.count) names of main in \(pathText(directory)) are none and left out: "
+                        + text(first))
+            }
         }
-        for item in entries where item.name.canNameObject {
+        for item in entries {
+            // No client could use it, and a copy of the image would take it for a path.
+            guard item.name.canNameObject else {
+                unusable.append(item.name)
+                continue
+            }
             do {
                 try feedEntry(directory, item.name, item.entry, replica: replica)
             } catch {
