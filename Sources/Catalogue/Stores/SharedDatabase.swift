@@ -22,13 +22,19 @@ enum SharedDatabase {
                 // What was published, or seen, is not forgotten by a loss of power.
                 try db.execute(sql: "PRAGMA synchronous = FULL")
             }
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
-            guard try !queue.read({ db in try migrator.hasBeenSuperseded(db) }) else {
-                throw CatalogueError(
-                    .state, "\(path) was written by a newer version of this program; upgrade it")
+            var attempt = 0
+            while true {
+                attempt += 1
+                do {
+                    let queue = try DatabaseQueue(path: path, configuration: configuration)
+                    try migrate(queue, path, by: migrator)
+                    return queue
+                } catch let error as DatabaseError
+                    where attempt < attemptsMaximum && maybeOthers(error)
+                {
+                    usleep(pauseMicroseconds)
+                }
             }
-            try migrate(queue, by: migrator)
-            return queue
         } catch let error as CatalogueError {
             throw error
         } catch {
@@ -37,18 +43,19 @@ enum SharedDatabase {
         }
     }
 
-    /// Another process may do the same at the same time: one of them fails then, before the other is done.
-    private static func migrate(_ queue: DatabaseQueue, by migrator: DatabaseMigrator) throws {
-        for attempt in 1... {
-            do {
-                return try migrator.migrate(queue)
-            } catch {
-                let isDone = try? queue.read { db in try migrator.hasCompletedMigrations(db) }
-                if isDone == true { return }
-                guard attempt < attemptsMaximum else { throw error }
-                usleep(pauseMicroseconds)
-            }
+    private static func migrate(
+        _ queue: DatabaseQueue, _ path: String, by migrator: DatabaseMigrator
+    ) throws {
+        guard try !queue.read({ db in try migrator.hasBeenSuperseded(db) }) else {
+            throw CatalogueError(
+                .state, "\(path) was written by a newer version of this program; upgrade it")
         }
+        try migrator.migrate(queue)
+    }
+
+    /// Several processes may make the file at once: one finds it locked then, or half made.
+    private static func maybeOthers(_ error: DatabaseError) -> Bool {
+        [.SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_ERROR].contains(error.resultCode)
     }
 
     private static let attemptsMaximum = 20
