@@ -493,7 +493,7 @@ int clinux_endless_events(void) {
     return fd;
 }
 
-int clinux_notify(const char *socket_path, const char *message) {
+int clinux_notify(const char *socket_path, const char *message, int passed) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length = strlen(socket_path);
     if (length == 0 || length >= sizeof address.sun_path) return -ENAMETOOLONG;
@@ -502,7 +502,19 @@ int clinux_notify(const char *socket_path, const char *message) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return -errno;
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    ssize_t sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
+    struct iovec text = {.iov_base = (void *)message, .iov_len = strlen(message)};
+    struct msghdr header = {.msg_name = &address, .msg_namelen = size, .msg_iov = &text, .msg_iovlen = 1};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof passed)] = {0};
+    if (passed >= 0) {
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof passed);
+        memcpy(CMSG_DATA(rights), &passed, sizeof passed);
+    }
+    ssize_t sent = sendmsg(fd, &header, MSG_NOSIGNAL);
     int error = sent < 0 ? -errno : 0;
     close(fd);
     return error;

@@ -81,6 +81,8 @@ extension Proxy {
         public var host = hostDefault
         /// 0: any free one.
         public var port = 0
+        /// Has the socket of that address, unless any port will do; nil: the proxy has one of its own.
+        public var listeners: KeptListeners?
         /// Clients that may come in, by address; none: those on this machine.
         public var allow: [AddressRange] = []
         /// nil: `keep` where only this machine can connect, `squash` elsewhere.

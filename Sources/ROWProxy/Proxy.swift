@@ -193,14 +193,19 @@ public final class Proxy: Sendable {
         }
     }
 
+    /// Connections that wait until they are taken.
+    static let backlog: CInt = 128
+
     private static func listen(
         _ configuration: Configuration, _ imageLoop: NIOLoopBound<ImageLoop>,
         on loop: any EventLoop
     ) async throws -> any Channel {
         let congestionControl = configuration.congestionControl
         do {
-            return try await ServerBootstrap(group: loop)
-                .serverChannelOption(.backlog, value: 128)
+            let address = try SocketAddress.makeAddressResolvingHost(
+                configuration.host, port: configuration.port)
+            let bootstrap = ServerBootstrap(group: loop)
+                .serverChannelOption(.backlog, value: backlog)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }
@@ -225,7 +230,10 @@ public final class Proxy: Sendable {
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
                 }
-                .bind(host: configuration.host, port: configuration.port).get()
+            guard configuration.port != 0, let kept = configuration.listeners else {
+                return try await bootstrap.bind(to: address).get()
+            }
+            return try await bootstrap.withBoundSocket(kept.descriptor(at: address)).get()
         } catch {
             throw StateError(
                 .io,

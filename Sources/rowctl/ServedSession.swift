@@ -17,6 +17,7 @@ final class ServedSession: Sendable {
     private let hosted = Mutex<Proxy?>(nil)
     private let using = Mutex<ApplianceImage.Use?>(nil)
     private let asked = Mutex(false)
+    private let served = Mutex(false)
 
     private static let pause = Duration.seconds(1)
 
@@ -27,6 +28,9 @@ final class ServedSession: Sendable {
 
     /// What it has a lease on, while it is served.
     var lease: LeaseStatus? { using.withLock(\.self)?.leaseStatus }
+
+    /// Whether there may be something of it that is to be made durable.
+    var isServed: Bool { served.withLock(\.self) }
 
     /// Once it is, it is not served again.
     var isAskedToEnd: Bool { asked.withLock(\.self) }
@@ -51,6 +55,8 @@ final class ServedSession: Sendable {
         while true {
             switch serving {
             case .host(let proxy):
+                served.withLock { $0 = true }
+                defer { served.withLock { $0 = false } }
                 use?.attach(proxy)
                 hosted.withLock { $0 = proxy }
                 announce(proxy.mountCommand)
@@ -60,6 +66,8 @@ final class ServedSession: Sendable {
                 try await proxy.stop()
                 return
             case .guest(let membership):
+                served.withLock { $0 = true }
+                defer { served.withLock { $0 = false } }
                 announce(membership.mountCommand)
                 Task {
                     await membership.ended()

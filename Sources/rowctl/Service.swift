@@ -8,13 +8,23 @@ import SystemPackage
 /// Serves what a file of settings says.
 actor Service {
     private let place: Place
+    private let manager: ServiceManager
+    private let listeners: KeptListeners
     private var running: [String: ServiceSession] = [:]
+    /// Those that were asked to end while all others go on.
+    private var leaving: [ServiceSession] = []
     /// Nothing is begun any more.
     private var isEnding = false
 
     private static let log = Logger(label: "rowctl")
 
-    private init(_ place: Place) { self.place = place }
+    private init(_ place: Place, _ manager: ServiceManager) {
+        self.place = place
+        self.manager = manager
+        listeners = KeptListeners(
+            inherited: manager.inherited, onKept: { manager.keep($0, $1) },
+            onDropped: { manager.drop($0) })
+    }
 
     private enum Event {
         case askedToEnd
@@ -43,27 +53,25 @@ actor Service {
         }
         let (settings, place) = try read()
         log.start(format: settings.logFormat, level: settings.logLevel)
-        let service = Service(place)
+        let service = Service(place, manager)
         try await StatusHTTP.show(
             at: place.http, of: place.state.directory, by: { await service.sessions }
         ) {
             // One after another, in the order of the signals.
             var work = Task {
                 await service.serve(settings.sessions)
-                manager.ready(await service.summary)
+                await service.tellReady()
             }
-            let watch = Task { try await service.watch(for: manager) }
+            let watch = Task { try await service.watch() }
             for await event in events {
                 if event == .askedToEnd { break }
                 work = Task { [work] in
                     await work.value
-                    manager.reloading()
                     await service.reload(Result { try read() }, log)
-                    manager.ready(await service.summary)
+                    await service.tellReady()
                 }
             }
             watch.cancel()
-            manager.stopping()
             await service.end()
         }
     }
@@ -98,6 +106,8 @@ actor Service {
     // MARK: Settings
 
     private func reload(_ read: Result<(Settings, Place), any Error>, _ log: LogOptions) async {
+        guard !isEnding else { return }
+        manager.reloading()
         do {
             let (settings, other) = try read.get()
             log.start(format: settings.logFormat, level: settings.logLevel)
@@ -127,11 +137,16 @@ actor Service {
         }
         for (name, one) in ending {
             running[name] = nil
+            leaving.append(one)
             one.served.askToEnd()
         }
-        _ = await wait(for: ending.values.map(\.end), atMost: Self.patience)
+        _ = await wait(for: leaving.map(\.end), atMost: Self.patience)
+        leaving.removeAll(where: \.hasEnded)
         guard !isEnding else { return }
-        let new = sessions.filter { running[$0.name] == nil }.map { ServiceSession($0, place) }
+        listeners.keepOnly(sessions.compactMap(\.listen))
+        let new = sessions.filter { running[$0.name] == nil }.map {
+            ServiceSession($0, place, listeners)
+        }
         for one in new { running[one.settings.name] = one }
         guard await !wait(for: new.map(\.outcome), atMost: Self.patience), !isEnding else { return }
         for one in new where !one.isTried {
@@ -147,14 +162,15 @@ actor Service {
         return .milliseconds(text.flatMap { Int64($0) } ?? 30_000)
     }()
 
-    /// Has all sessions end, and waits until they are durable. One that never came to be served has nothing that
-    /// would be, and is not waited for when it hangs.
+    /// Has all sessions end, and waits until they are durable. One that is not served has nothing that would be,
+    /// and is not waited for when it hangs.
     private func end() async {
         isEnding = true
-        for one in running.values { one.served.askToEnd() }
-        let others = running.values.filter { !$0.isTried }
-        for one in running.values where one.isTried { for await _ in one.end {} }
-        _ = await wait(for: others.map(\.end), atMost: min(Self.patience, .seconds(5)))
+        manager.stopping()
+        let all = leaving + running.values
+        for one in all { one.served.askToEnd() }
+        for one in all where one.served.isServed { for await _ in one.end {} }
+        _ = await wait(for: all.map(\.end), atMost: min(Self.patience, .seconds(5)))
     }
 
     // MARK: How things stand
@@ -167,8 +183,13 @@ actor Service {
             + (waiting.isEmpty ? "" : "; not there yet: \(waiting.joined(separator: ", "))")
     }
 
+    /// Tells the service manager, which must not hear it once it was told of the end.
+    private func tellReady() {
+        if !isEnding { manager.ready(summary) }
+    }
+
     /// Tells the service manager that all event loops go round, as long as they do.
-    private func watch(for manager: ServiceManager) async throws {
+    private func watch() async throws {
         guard let period = manager.watchdog else { return }
         while true {
             for one in running.values { await one.served.proxy?.answers() }

@@ -7,6 +7,8 @@ struct ServiceManager: Sendable {
     private let socket: String?
     /// It takes the process for hung when it hears nothing for so long.
     let watchdog: Duration?
+    /// What it kept of a process before this one (sd_listen_fds(3)).
+    let inherited: [CInt]
 
     /// Reads the variables that it has set, and removes them: they are not for children.
     init() {
@@ -16,8 +18,21 @@ struct ServiceManager: Sendable {
         watchdog =
             isMeant
             ? variables["WATCHDOG_USEC"].flatMap { Int64($0) }.map { .microseconds($0) } : nil
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] { unsetenv(name) }
+        let isHeir = variables["LISTEN_PID"] == "\(getpid())"
+        let count = isHeir ? variables["LISTEN_FDS"].flatMap { CInt($0) } ?? 0 : 0
+        inherited = (0..<min(max(0, count), Self.keptMaximum)).map { Self.firstInherited + $0 }
+        for name in [
+            "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS",
+            "LISTEN_FDNAMES",
+        ] {
+            unsetenv(name)
+        }
     }
+
+    /// SD_LISTEN_FDS_START
+    private static let firstInherited: CInt = 3
+    /// What the unit has as FileDescriptorStoreMax.
+    private static let keptMaximum: CInt = 512
 
     func ready(_ status: String) { tell("READY=1\nSTATUS=\(status)") }
 
@@ -31,8 +46,15 @@ struct ServiceManager: Sendable {
 
     func isAlive() { tell("WATCHDOG=1") }
 
-    private func tell(_ message: String) {
+    /// Has it keep a copy of a descriptor for a process after this one.
+    func keep(_ descriptor: CInt, _ name: String) {
+        tell("FDSTORE=1\nFDNAME=\(name)", descriptor)
+    }
+
+    func drop(_ name: String) { tell("FDSTOREREMOVE=1\nFDNAME=\(name)") }
+
+    private func tell(_ message: String, _ descriptor: CInt = -1) {
         guard let socket else { return }
-        _ = clinux_notify(socket, message)
+        _ = clinux_notify(socket, message, descriptor)
     }
 }

@@ -9,28 +9,48 @@ final class ServiceSession: Sendable {
     let served = ServedSession()
     /// Has an element once it is served or has failed for the first time.
     let outcome: AsyncStream<Void>
-    /// Ends when it is neither served nor tried any more.
-    let end: AsyncStream<Void>
     private let tried = Mutex(false)
+    private let ending = Mutex(Ending())
+    private let listeners: KeptListeners
     private let log: Logger
+
+    private struct Ending {
+        var isOver = false
+        var waiting: [AsyncStream<Void>.Continuation] = []
+    }
+
+    /// Whether it is neither served nor tried any more.
+    var hasEnded: Bool { ending.withLock(\.isOver) }
+
+    /// Ends when it is neither served nor tried any more. Everyone who waits has one of their own.
+    var end: AsyncStream<Void> {
+        let (end, last) = AsyncStream<Void>.makeStream()
+        ending.withLock { ending in
+            if ending.isOver { last.finish() } else { ending.waiting.append(last) }
+        }
+        return end
+    }
 
     /// Whether it was served, or has failed.
     var isTried: Bool { tried.withLock(\.self) }
 
-    init(_ settings: Settings.Session, _ place: Service.Place) {
+    init(_ settings: Settings.Session, _ place: Service.Place, _ listeners: KeptListeners) {
         self.settings = settings
+        self.listeners = listeners
         log = Logger(image: settings.image, session: settings.name)
         let (outcome, first) = AsyncStream<Void>.makeStream()
-        let (end, last) = AsyncStream<Void>.makeStream()
         self.outcome = outcome
-        self.end = end
         Task {
             await run(place) {
                 self.tried.withLock { $0 = true }
                 first.yield()
             }
             first.finish()
-            last.finish()
+            ending.withLock { ending in
+                ending.isOver = true
+                for one in ending.waiting { one.finish() }
+                ending.waiting = []
+            }
         }
     }
 
@@ -65,6 +85,7 @@ final class ServiceSession: Sendable {
             configuration.manifestRoot = chosen.manifestRoot
             configuration.onEvent = log.proxyEvents
             settings.apply(to: &configuration)
+            configuration.listeners = listeners
             try await served.run(
                 configuration, chosen.use,
                 announce: {
