@@ -236,7 +236,8 @@ enum Metrics {
 
     private static func addLeases(_ status: ServiceStatus, _ text: inout MetricsText) {
         text.family(
-            "rowfs_image_leases", .gauge, "Leases on versions of appliances that have not run out."
+            "rowfs_image_leases", .gauge,
+            "Versions of appliances on which there is a lease that has not run out."
         ) { family in
             family.add(status.leases.count { ($0.expires ?? 0) > status.time })
         }

@@ -26,6 +26,7 @@ public actor StatusSource {
     /// - Parameter version: of the program.
     /// - Parameter state: the state directory.
     /// - Parameter proxies: those of this process that run now.
+    /// - Parameter leases: those of its sessions; of several on one version the one in the worst state is shown.
     public init(
         version: String, state: FilePath, proxies: @escaping @Sendable () async -> [Proxy],
         leases: @escaping @Sendable () async -> [LeaseStatus]
@@ -81,7 +82,7 @@ public actor StatusSource {
             version: version, processID: getpid(), host: Self.hostName,
             time: Date().timeIntervalSince1970, process: .now(), disk: disk(),
             images: images.sorted { $0.image < $1.image }, silentImages: silent,
-            leases: await leases().sorted { $0.image < $1.image })
+            leases: LeaseStatus.byImage(await leases()))
     }
 
     private static func ask(_ proxies: [Proxy]) async -> [Proxy.ImageAnswer] {

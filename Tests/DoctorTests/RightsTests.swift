@@ -1,5 +1,6 @@
 import Doctor
 import Foundation
+import Glibc
 import NFSClient
 import ROWProxy
 import ROWTestKit
@@ -92,6 +93,17 @@ import Testing
         patient.plan.configuration = file
         try Patient.chmod(file, 0o666)
         try await patient.follow(try await patient.complaint(.configuration, .problem))
+        #expect(await patient.complaints(.configuration) == [])
+    }
+
+    @Test func aSettingsFileOfAnotherUser() async throws {
+        let patient = try Patient()
+        let file = try patient.folder.file("rowfs.yaml", "images: {}\n")
+        patient.plan.configuration = file
+        try #require(chown(file, 65534, 65534) == 0)
+        let finding = try await patient.complaint(.configuration, .problem)
+        #expect(finding.found.contains("another user (65534)"))
+        try await patient.follow(finding)
         #expect(await patient.complaints(.configuration) == [])
     }
 

@@ -26,14 +26,22 @@ import Testing
         lease.renew(at: Date().timeIntervalSince1970, period: 600)
         var failing = LeaseStatus(image: "appliance://\"\\\n@key/2")
         failing.lastError = "no"
-        let watched = try await Watched.start(leases: [lease, failing])
+        // Another session has a lease on the same, and less luck with it.
+        var other = LeaseStatus(image: lease.image)
+        other.renew(at: Date().timeIntervalSince1970, period: 300)
+        other.lastError = "no"
+        let watched = try await Watched.start(leases: [lease, failing, other])
         try await watched.work()
         let (head, text) = try await watched.get("/metrics")
         #expect(head.contains("Content-Type: text/plain; version=0.0.4"))
         let file = try watched.folder.file("metrics", text)
         #expect(try await Self.promtool(["check", "metrics"], input: file) == "")
         let samples = Samples(text)
+        #expect(samples.repeated == [])
         #expect(samples["rowfs_image_leases"] == 1)
+        #expect(samples["rowfs_image_lease_failing{image=\"\(lease.image)\"}"] == 1)
+        let expiry = samples["rowfs_image_lease_expiry_timestamp_seconds{image=\"\(lease.image)\"}"]
+        #expect(try #require(expiry) <= Date().timeIntervalSince1970 + 300)
         #expect(samples["rowfs_image_lease_failing{image=\"appliance://\\\"\\\\\\n@key/2\"}"] == 1)
         #expect(samples["rowfs_build_info{version=\"1.2.3\"}"] == 1)
         #expect(try #require(samples["rowfs_state_disk_bytes"]) > 0)

@@ -4,6 +4,8 @@ struct Samples {
     private(set) var kinds: [String: String] = [:]
     /// By name and labels, as they are written.
     private(set) var values: [String: Double] = [:]
+    /// Names and labels that are there more than once, which Prometheus refuses.
+    private(set) var repeated: [String] = []
 
     init(_ text: String) {
         for line in text.split(separator: "\n") {
@@ -11,7 +13,9 @@ struct Samples {
                 let words = line.split(separator: " ")
                 kinds[String(words[2])] = String(words[3])
             } else if !line.hasPrefix("#"), let space = line.lastIndex(of: " ") {
-                values[String(line[..<space])] = Double(line[line.index(after: space)...])
+                let name = String(line[..<space])
+                if values[name] != nil { repeated.append(name) }
+                values[name] = Double(line[line.index(after: space)...])
             }
         }
     }

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import ROWProxy
+import ROWSettings
 import SystemPackage
 
 /// Who may read and change what rowfs keeps.
@@ -13,14 +14,12 @@ enum RightsCheck {
     private static let writable: UInt32 = 0o022
 
     private static func configuration(_ file: String?) -> [Finding] {
-        guard let file, let status = Paths.attributes(file), status.mode & writable != 0 else {
-            return []
-        }
+        guard let file, let fault = SettingsSource.fault(of: file) else { return [] }
         return [
             .problem(
-                .configuration, file, "others may write to it (mode \(octal(status.mode)))",
-                because: "they could have this machine serve, and write, anything",
-                remedy: "chmod go-w \(file)")
+                .configuration, file, fault.found,
+                because: "others could have this machine serve, and write, anything",
+                remedy: fault.remedy)
         ]
     }
 
