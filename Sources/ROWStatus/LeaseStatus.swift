@@ -22,7 +22,9 @@ public struct LeaseStatus: Encodable, Sendable, Equatable {
             guard var first = leases.min(by: { ($0.expires ?? 0) < ($1.expires ?? 0) }) else {
                 return nil
             }
-            if first.lastError == nil { first.lastError = leases.lazy.compactMap(\.lastError).first }
+            if first.lastError == nil {
+                first.lastError = leases.lazy.compactMap(\.lastError).first
+            }
             return first
         }
     }
