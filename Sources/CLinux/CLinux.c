@@ -499,8 +499,10 @@ int clinux_notify(const char *socket_path, const char *message, int passed) {
     if (length == 0 || length >= sizeof address.sun_path) return -ENAMETOOLONG;
     memcpy(address.sun_path, socket_path, length);
     if (socket_path[0] == '@') address.sun_path[0] = 0;
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
+    struct timeval patience = {.tv_sec = 1};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     struct iovec text = {.iov_base = (void *)message, .iov_len = strlen(message)};
     struct msghdr header = {.msg_name = &address, .msg_namelen = size, .msg_iov = &text, .msg_iovlen = 1};

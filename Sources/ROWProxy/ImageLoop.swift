@@ -316,7 +316,11 @@ final class ImageLoop {
                 session.close()
                 then(failure)
                 self.removals.count -= 1
-                if self.removals.count == 0 { self.removals.whenDone?() }
+                guard self.removals.count == 0 else { return }
+                // It has this loop, which must not have it for ever.
+                let whenDone = self.removals.whenDone
+                self.removals.whenDone = nil
+                whenDone?()
             }
         }
     }

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import NFSClient
 import NFSProtocol
 import NIOCore
@@ -108,6 +109,7 @@ public final class Proxy: Sendable {
                 in: configuration.state.image(configuration.image.canonicalName), imageLoop,
                 ControlAnswerer(settings: settings, address: numeric), on: loop)
             if let address = configuration.portmap {
+                configuration.listeners?.dropUnused(port: address.port)
                 portmap = try await PortmapResponder.start(
                     host: address.host ?? configuration.host, port: address.port,
                     servicePort: port, admission: Admission(configuration.allow), on: loop)
@@ -126,6 +128,9 @@ public final class Proxy: Sendable {
             await portmap?.stop()
             try? await control?.close()
             try? await listener.close()
+            // Nobody is to wait for what cannot be served.
+            try? await listener.closeFuture.get()
+            configuration.listeners?.dropUnused(port: configuration.port)
             throw error
         }
     }
@@ -193,8 +198,8 @@ public final class Proxy: Sendable {
         }
     }
 
-    /// Connections that wait until they are taken.
-    static let backlog: CInt = 128
+    /// Connections that wait until they are taken: those of a room of machines whose service is started again.
+    static let backlog: CInt = 1024
 
     private static func listen(
         _ configuration: Configuration, _ imageLoop: NIOLoopBound<ImageLoop>,
@@ -233,7 +238,17 @@ public final class Proxy: Sendable {
             guard configuration.port != 0, let kept = configuration.listeners else {
                 return try await bootstrap.bind(to: address).get()
             }
-            return try await bootstrap.withBoundSocket(kept.descriptor(at: address)).get()
+            let descriptor = try kept.lend(address)
+            do {
+                let listener = try await bootstrap.withBoundSocket(descriptor).get()
+                listener.closeFuture.whenComplete { _ in kept.giveBack(address) }
+                // NIO lets as few wait as it does by itself.
+                Glibc.listen(descriptor, backlog)
+                return listener
+            } catch {
+                kept.giveBack(address)
+                throw error
+            }
         } catch {
             throw StateError(
                 .io,
@@ -273,9 +288,9 @@ public final class Proxy: Sendable {
     /// Stops listening, makes everything durable, and ends every connection.
     public func stop() async throws {
         turns.end()
+        try? await listener.close()
         await registration?.unregister()
         await portmap?.stop()
-        try? await listener.close()
         try? await control?.close()
         ControlSocket.remove(
             from: configuration.state.image(configuration.image.canonicalName))

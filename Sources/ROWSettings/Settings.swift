@@ -29,9 +29,6 @@ public struct Settings: Sendable {
         /// As `rowctl serve` takes it.
         public var source: String { values.source }
 
-        /// Where its clients connect; nil: wherever a proxy likes.
-        public var listen: ListenAddress? { values.listen }
-
         /// Tells a proxy.
         public func apply(to configuration: inout Proxy.Configuration) {
             values.apply(to: &configuration)
@@ -98,7 +95,7 @@ extension Settings {
     /// What a proxy can be told.
     fileprivate struct Values: Equatable, Sendable {
         let source: String
-        fileprivate let listen: ListenAddress?
+        private let listen: ListenAddress?
         private let allow: [AddressRange]
         private let rootAccess: Proxy.RootAccess?
         private let managesGroups: Bool

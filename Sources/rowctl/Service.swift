@@ -54,6 +54,7 @@ actor Service {
         let (settings, place) = try read()
         log.start(format: settings.logFormat, level: settings.logLevel)
         let service = Service(place, manager)
+        if let http = place.http { service.listeners.dropUnused(port: http.port) }
         try await StatusHTTP.show(
             at: place.http, of: place.state.directory, by: { await service.sessions }
         ) {
@@ -140,15 +141,18 @@ actor Service {
             leaving.append(one)
             one.served.askToEnd()
         }
-        _ = await wait(for: leaving.map(\.end), atMost: Self.patience)
+        _ = await wait(for: ending.values.map(\.end), atMost: Self.patience)
         leaving.removeAll(where: \.hasEnded)
         guard !isEnding else { return }
-        listeners.keepOnly(sessions.compactMap(\.listen))
         let new = sessions.filter { running[$0.name] == nil }.map {
             ServiceSession($0, place, listeners)
         }
         for one in new { running[one.settings.name] = one }
-        guard await !wait(for: new.map(\.outcome), atMost: Self.patience), !isEnding else { return }
+        let areTried = await wait(for: new.map(\.outcome), atMost: Self.patience)
+        guard !isEnding else { return }
+        // Who connects to what is not served is to know.
+        listeners.dropUnused()
+        guard !areTried else { return }
         for one in new where !one.isTried {
             Logger(image: one.settings.image, session: one.settings.name).warning(
                 "not served yet: its image, or what keeps it, does not answer; going on without it",
@@ -169,8 +173,15 @@ actor Service {
         manager.stopping()
         let all = leaving + running.values
         for one in all { one.served.askToEnd() }
-        for one in all where one.served.isServed { for await _ in one.end {} }
+        await waitForServed()
+        _ = await wait(for: leaving.map(\.end), atMost: Self.patience)
         _ = await wait(for: all.map(\.end), atMost: min(Self.patience, .seconds(5)))
+        // Some may have come to be served just then.
+        await waitForServed()
+    }
+
+    private func waitForServed() async {
+        for one in running.values where one.served.isServed { for await _ in one.end {} }
     }
 
     // MARK: How things stand

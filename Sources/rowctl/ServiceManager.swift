@@ -19,8 +19,8 @@ struct ServiceManager: Sendable {
             isMeant
             ? variables["WATCHDOG_USEC"].flatMap { Int64($0) }.map { .microseconds($0) } : nil
         let isHeir = variables["LISTEN_PID"] == "\(getpid())"
-        let count = isHeir ? variables["LISTEN_FDS"].flatMap { CInt($0) } ?? 0 : 0
-        inherited = (0..<min(max(0, count), Self.keptMaximum)).map { Self.firstInherited + $0 }
+        let count = isHeir ? variables["LISTEN_FDS"].flatMap { UInt16($0) } ?? 0 : 0
+        inherited = (0..<count).map { Self.firstInherited + CInt($0) }
         for name in [
             "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS",
             "LISTEN_FDNAMES",
@@ -31,8 +31,6 @@ struct ServiceManager: Sendable {
 
     /// SD_LISTEN_FDS_START
     private static let firstInherited: CInt = 3
-    /// What the unit has as FileDescriptorStoreMax.
-    private static let keptMaximum: CInt = 512
 
     func ready(_ status: String) { tell("READY=1\nSTATUS=\(status)") }
 

@@ -18,7 +18,7 @@ import Testing
             folder = try TemporaryDirectory("rowfs-restart")
             _ = try folder.directory("golden")
             _ = try folder.file("golden/file", "golden")
-            try Self.write(port: port, in: folder)
+            try Self.write(Self.settings(port), in: folder)
             manager = try ChildProcess(
                 "python3",
                 [
@@ -29,27 +29,37 @@ import Testing
             try await wait(for: "READY=1", count: 1)
         }
 
-        func write(port: Int) throws { try Self.write(port: port, in: folder) }
-
-        private static func write(port: Int, in folder: TemporaryDirectory) throws {
-            try """
-            state: \(folder.path("state"))
+        static func settings(_ port: Int, host: String = "127.0.0.1") -> String {
+            """
+            state: STATE
             images:
               golden:
-                source: \(folder.path("golden"))
-                listen: 127.0.0.1:\(port)
+                source: GOLDEN
+                listen: \(host):\(port)
+                allow: [127.0.0.1]
                 sessions:
                   lab:
-            """.write(toFile: folder.path("rowfs.yaml"), atomically: true, encoding: .utf8)
+            """
         }
 
+        func write(_ settings: String) throws { try Self.write(settings, in: folder) }
+
+        private static func write(_ settings: String, in folder: TemporaryDirectory) throws {
+            try settings.replacing("STATE", with: folder.path("state"))
+                .replacing("GOLDEN", with: folder.path("golden"))
+                .write(toFile: folder.path("rowfs.yaml"), atomically: true, encoding: .utf8)
+        }
+
+        /// What the service has said.
+        var errors: String { manager.errors }
+
         /// Starts its service at once, and after each end when it gets SIGUSR1, with the sockets that it was told to
-        /// keep; tells what it was told.
+        /// keep; tells what it was told. What it is not to keep any more it does not pass on, and has for ever.
         private static let program = """
             import array, os, signal, socket, sys
             inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             inbox.bind(sys.argv[1])
-            kept = {}
+            kept, gone = {}, []
             def start(*_):
                 child = os.fork()
                 if child == 0:
@@ -72,7 +82,7 @@ import Testing
                 lines = text.decode().split("\\n")
                 name = next((l[7:] for l in lines if l.startswith("FDNAME=")), None)
                 if lines[0] == "FDSTORE=1": kept[name] = array.array("i", control[0][2])[0]
-                if lines[0] == "FDSTOREREMOVE=1": os.close(kept.pop(name))
+                if lines[0] == "FDSTOREREMOVE=1": gone.append(kept.pop(name))
                 print(" ".join(lines))
             """
 
@@ -95,11 +105,15 @@ import Testing
         }
 
         /// Has the manager start the service again.
-        func start() { manager.signal(SIGUSR1) }
+        func start() async throws {
+            let count = count("pid ")
+            manager.signal(SIGUSR1)
+            try await wait(for: "pid ", count: count + 1)
+        }
 
-        func client(port: Int? = nil) async throws -> NFSClient {
+        func client(port: Int? = nil, session: String = "lab") async throws -> NFSClient {
             let port = port ?? self.port
-            let export = NFSExport(port: port, mountPort: port, path: "/lab")
+            let export = NFSExport(port: port, mountPort: port, path: "/\(session)")
             var options = NFSClient.Options()
             options.connection.reconnection = .never
             options.timeout = .seconds(60)
@@ -128,7 +142,7 @@ import Testing
             try await poll(for: "connection that waits", within: .seconds(20)) {
                 TCPTable.waiting(port: bench.port) > 0 ? () : nil
             }
-            bench.start()
+            try await bench.start()
             let client = try await connecting
             #expect(try await client.text(of: file) == "of lab")
             await client.close()
@@ -142,7 +156,7 @@ import Testing
     @Test func aPortThatIsUsedNoMoreIsNotKept() async throws {
         let bench = try await Bench()
         let other = LoopbackPort.free()
-        try bench.write(port: other)
+        try bench.write(Bench.settings(other))
         try bench.signal(SIGHUP)
         try await bench.wait(for: "READY=1", count: 2)
         try await bench.wait(
@@ -153,11 +167,85 @@ import Testing
         // The next process has the port that is.
         try bench.signal(SIGKILL)
         try await bench.wait(for: "ended ", count: 1)
-        bench.start()
+        try await bench.start()
         try await bench.wait(for: "READY=1", count: 3)
         let later = try await bench.client(port: other)
         await later.close()
         #expect(bench.count("FDSTORE=1") == 2)
+        try await bench.end()
+    }
+
+    @Test func anotherAddressOfThePortIsListenedAtAtOnce() async throws {
+        let bench = try await Bench()
+        for (count, host) in [(2, "0.0.0.0"), (3, "127.0.0.1")] {
+            try bench.write(Bench.settings(bench.port, host: host))
+            try bench.signal(SIGHUP)
+            try await bench.wait(for: "READY=1", count: count)
+            let client = try await bench.client()
+            await client.close()
+        }
+        #expect(!bench.errors.contains("not served"), "\(bench.errors)")
+        try await bench.end()
+    }
+
+    @Test func aPortThatWasAnImagesMayBecomeTheStatusPages() async throws {
+        let bench = try await Bench()
+        try bench.write(
+            Bench.settings(LoopbackPort.free()) + "\nhttp: 127.0.0.1:\(bench.port)\n")
+        try bench.signal(SIGTERM)
+        try await bench.wait(for: "ended ", count: 1)
+        try await bench.start()
+        try await bench.wait(for: "READY=1", count: 2)
+        let page = try await runTool(
+            "curl", ["-sS", "http://127.0.0.1:\(bench.port)/status.json"])
+        #expect(page.contains("golden"))
+        try await bench.end()
+    }
+
+    /// Names that are of one address are not found by those who look at the file.
+    @Test func twoImagesDoNotShareAPort() async throws {
+        let bench = try await Bench()
+        _ = try bench.folder.directory("other")
+        try bench.write(
+            Bench.settings(bench.port) + """
+
+                  other:
+                    source: \(bench.folder.path("other"))
+                    listen: 127.1:\(bench.port)
+                    allow: [127.0.0.1]
+                    sessions:
+                      rest:
+                """)
+        try bench.signal(SIGHUP)
+        try await bench.wait(for: "READY=1", count: 2)
+        try await poll(for: "complaint", within: .seconds(20)) {
+            bench.errors.contains("cannot listen on 127.1:\(bench.port)") ? () : nil
+        }
+        for _ in 0..<5 {
+            let client = try await bench.client()
+            await client.close()
+        }
+        await #expect(throws: NFSClientError.self) { try await bench.client(session: "rest") }
+        try await bench.end()
+    }
+
+    @Test func whatCannotBeServedIsNotWaitedFor() async throws {
+        let bench = try await Bench()
+        let golden = bench.folder.path("golden")
+        try bench.signal(SIGKILL)
+        try await bench.wait(for: "ended ", count: 1)
+        try FileManager.default.moveItem(atPath: golden, toPath: golden + ".away")
+        let connecting = Task { try await bench.client() }
+        try await poll(for: "connection that waits", within: .seconds(20)) {
+            TCPTable.waiting(port: bench.port) > 0 ? () : nil
+        }
+        try await bench.start()
+        await #expect(throws: NFSClientError.self) { try await connecting.value }
+        try FileManager.default.moveItem(atPath: golden + ".away", toPath: golden)
+        let client = try await poll(for: "service", within: .seconds(20)) {
+            try? await bench.client()
+        }
+        await client.close()
         try await bench.end()
     }
 }

@@ -224,6 +224,37 @@ import Testing
         try await bench.end()
     }
 
+    @Test func whatAReloadEndsHoldsNothingOpen() async throws {
+        let bench = try await Bench()
+        try await bench.wait(for: "READY=1")
+        let directory = "/proc/\(bench.service.id)/fd"
+        /// How many descriptors there are of each.
+        func databases() throws -> [String: Int] {
+            let targets = try FileManager.default.contentsOfDirectory(atPath: directory)
+                .compactMap {
+                    try? FileManager.default.destinationOfSymbolicLink(
+                        atPath: "\(directory)/\($0)")
+                }
+            return Dictionary(
+                grouping: targets.filter { $0.hasSuffix(".sqlite") }, by: \.self
+            ).mapValues(\.count)
+        }
+        for round in 1...8 {
+            // All sessions of the image end at once, one of them in the process of another.
+            let root = round % 2 == 0 ? "keep" : "squash"
+            try await bench.reload(
+                Self.settings.replacing("source: GOLDEN", with: "source: GOLDEN\n    root: \(root)")
+            )
+        }
+        try await poll(for: "databases closed", within: .seconds(20)) {
+            let counts = try databases()
+            try #require(counts.count == 5)
+            // One writes, another reads; SQLite has one more of those that it has just made.
+            return counts.values.allSatisfy { $0 <= 3 } ? () : nil
+        }
+        try await bench.end()
+    }
+
     @Test func settingsThatCannotBeUsedChangeNothing() async throws {
         let bench = try await Bench()
         try await bench.wait(for: "READY=1")
