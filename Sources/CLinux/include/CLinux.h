@@ -176,7 +176,8 @@ void clinux_keep_large_buffers(void);
 void clinux_return_free_memory(void);
 
 /// Sends one message to a datagram socket of the file system, or, with `@` in front, of the abstract
-/// namespace (sd_notify(3)). Waits for a second at most. The receiver gets a copy of the descriptor `passed`, unless that is -1.
+/// namespace (sd_notify(3)). Waits for a second at most. The receiver gets a copy of the descriptor `passed`, unless
+/// that is -1.
 int clinux_notify(const char *_Nonnull socket_path, const char *_Nonnull message, int passed);
 
 /// Starts a program in a session of its own, in `/`, without standard input, so that it outlives the
