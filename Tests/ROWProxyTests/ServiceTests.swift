@@ -292,10 +292,12 @@ import Testing
         let folder = try TemporaryDirectory("rowfs-hanging")
         let library = try await CProgram.build(
             "hanging-path", flags: ["-shared", "-fPIC", "-ldl"], in: folder)
+        let inherited = ProcessInfo.processInfo.environment["LD_PRELOAD"]
         let bench = try await Bench(
             Self.settings.replacing("GOLDEN", with: "GOLDEN/hangs"),
             environment: [
-                "LD_PRELOAD": library,
+                // Beside what a sanitizer needs there.
+                "LD_PRELOAD": [library, inherited ?? ""].joined(separator: " "),
                 "ROWFS_SERVICE_PATIENCE_MS": "\(patience.components.seconds * 1000)",
             ])
         return (bench, folder)
