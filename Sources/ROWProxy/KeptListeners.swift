@@ -69,6 +69,13 @@ public final class KeptListeners: Sendable {
         }
     }
 
+    /// Lets as many wait there as are to, whoever else has said how many.
+    func widen(_ address: SocketAddress) {
+        sockets.withLock { sockets in
+            if let kept = sockets[address] { _ = listen(kept.descriptor, Proxy.backlog) }
+        }
+    }
+
     /// The proxy listens no more.
     func giveBack(_ address: SocketAddress) {
         sockets.withLock { $0[address]?.isLent = false }
@@ -77,6 +84,11 @@ public final class KeptListeners: Sendable {
     /// Closes what is not lent: who connects there is refused from now on.
     public func dropUnused() {
         sockets.withLock { drop(from: &$0) { _ in true } }
+    }
+
+    /// The same for one that could not be served.
+    func dropUnused(_ address: SocketAddress) {
+        sockets.withLock { drop(from: &$0) { $0 == address } }
     }
 
     /// The same for a port that is meant for something else.

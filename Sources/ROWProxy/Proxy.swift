@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 import NFSClient
 import NFSProtocol
 import NIOCore
@@ -98,11 +97,12 @@ public final class Proxy: Sendable {
             }
         }
         let listener = try await listen(configuration, imageLoop, on: loop)
+        let address = listener.localAddress
         var control: (any Channel)?
         var portmap: PortmapResponder?
         do {
-            let port = listener.localAddress?.port ?? configuration.port
-            let numeric = listener.localAddress?.ipAddress ?? configuration.host
+            let port = address?.port ?? configuration.port
+            let numeric = address?.ipAddress ?? configuration.host
             let cacheSize = try await loop.submit { imageLoop.value.cacheSize }.get()
             let settings = SharedSettings(configuration, port: port, cacheSize: cacheSize)
             control = try await ControlSocket.listen(
@@ -130,7 +130,7 @@ public final class Proxy: Sendable {
             try? await listener.close()
             // Nobody is to wait for what cannot be served.
             try? await listener.closeFuture.get()
-            configuration.listeners?.dropUnused(port: configuration.port)
+            if let address { configuration.listeners?.dropUnused(address) }
             throw error
         }
     }
@@ -242,8 +242,8 @@ public final class Proxy: Sendable {
             do {
                 let listener = try await bootstrap.withBoundSocket(descriptor).get()
                 listener.closeFuture.whenComplete { _ in kept.giveBack(address) }
-                // NIO lets as few wait as it does by itself.
-                Glibc.listen(descriptor, backlog)
+                // NIO has let as few wait as it does by itself.
+                kept.widen(address)
                 return listener
             } catch {
                 kept.giveBack(address)

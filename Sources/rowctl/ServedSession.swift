@@ -50,6 +50,8 @@ final class ServedSession: Sendable {
         defer { using.withLock { $0 = nil } }
         var next = events.makeAsyncIterator()
         var configuration = configuration
+        // It may have taken long to come here.
+        guard !isAskedToEnd else { return }
         var serving: Proxy.Serving? = try await Proxy.serve(configuration)
         var complaint = ""
         while true {

@@ -150,8 +150,14 @@ actor Service {
         for one in new { running[one.settings.name] = one }
         let areTried = await wait(for: new.map(\.outcome), atMost: Self.patience)
         guard !isEnding else { return }
-        // Who connects to what is not served is to know.
+        // Who connects to what is not served is to know, also of what is let go of only later.
         listeners.dropUnused()
+        for one in leaving {
+            Task { [listeners] in
+                for await _ in one.end {}
+                listeners.dropUnused()
+            }
+        }
         guard !areTried else { return }
         for one in new where !one.isTried {
             Logger(image: one.settings.image, session: one.settings.name).warning(
@@ -173,15 +179,14 @@ actor Service {
         manager.stopping()
         let all = leaving + running.values
         for one in all { one.served.askToEnd() }
-        await waitForServed()
-        _ = await wait(for: leaving.map(\.end), atMost: Self.patience)
+        await Self.waitForServed(all)
         _ = await wait(for: all.map(\.end), atMost: min(Self.patience, .seconds(5)))
         // Some may have come to be served just then.
-        await waitForServed()
+        await Self.waitForServed(all)
     }
 
-    private func waitForServed() async {
-        for one in running.values where one.served.isServed { for await _ in one.end {} }
+    private static func waitForServed(_ sessions: [ServiceSession]) async {
+        for one in sessions where one.served.isServed { for await _ in one.end {} }
     }
 
     // MARK: How things stand

@@ -56,13 +56,15 @@ import Testing
         /// Starts its service at once, and after each end when it gets SIGUSR1, with the sockets that it was told to
         /// keep; tells what it was told. What it is not to keep any more it does not pass on, and has for ever.
         private static let program = """
-            import array, os, signal, socket, sys
+            import array, ctypes, os, signal, socket, sys
             inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             inbox.bind(sys.argv[1])
             kept, gone = {}, []
             def start(*_):
                 child = os.fork()
                 if child == 0:
+                    # PR_SET_PDEATHSIG: it ends with this one.
+                    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
                     fds = [os.dup2(fd, 1000 + n) for n, fd in enumerate(kept.values())]
                     for n, fd in enumerate(fds): os.dup2(fd, 3 + n)
                     os.closerange(3 + len(fds), 2000)
