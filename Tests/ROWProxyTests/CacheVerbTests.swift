@@ -87,10 +87,13 @@ import Testing
         #expect(dropped.output.hasPrefix("40 files"), "\(dropped.output)")
         #expect(bench.cacheFiles().count == Self.files - 1 - 40)
         #expect(try await bench.kept("directory/file3") == nil)
-        // Names stay.
+        // Names stay. Who serves for ten seconds looks at all of them, whether they have changed: so they cannot be
+        // counted then, and are not to be had.
         let lookups = bench.main.distinctCalls(.lookup)
+        if isServed { bench.main.inject(.refuse(.jukebox), on: .lookup, times: .max) }
         #expect(try await bench.run(["prefetch"], ["directory/file3"]).status == .exited(0))
-        #expect(bench.main.distinctCalls(.lookup) == lookups)
+        if !isServed { #expect(bench.main.distinctCalls(.lookup) == lookups) }
+        bench.main.clearFaults()
         #expect(bench.main.calls(.read) == reads + 1)
         #expect(try await bench.run(["cache", "drop"]).status == .exited(0))
         #expect(bench.cacheFiles().isEmpty)
