@@ -69,13 +69,6 @@ public final class KeptListeners: Sendable {
         }
     }
 
-    /// Lets as many wait there as are to, whoever else has said how many.
-    func widen(_ address: SocketAddress) {
-        sockets.withLock { sockets in
-            if let kept = sockets[address] { _ = listen(kept.descriptor, Proxy.backlog) }
-        }
-    }
-
     /// The proxy listens no more.
     func giveBack(_ address: SocketAddress) {
         sockets.withLock { $0[address]?.isLent = false }

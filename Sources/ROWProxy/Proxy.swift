@@ -198,8 +198,9 @@ public final class Proxy: Sendable {
         }
     }
 
-    /// Connections that wait until they are taken: those of a room of machines whose service is started again.
-    static let backlog: CInt = 1024
+    /// Connections that wait until they are taken. With more, those of one client who makes and loses them without end
+    /// would be taken before all else is done.
+    static let backlog: CInt = 128
 
     private static func listen(
         _ configuration: Configuration, _ imageLoop: NIOLoopBound<ImageLoop>,
@@ -242,8 +243,6 @@ public final class Proxy: Sendable {
             do {
                 let listener = try await bootstrap.withBoundSocket(descriptor).get()
                 listener.closeFuture.whenComplete { _ in kept.giveBack(address) }
-                // NIO has let as few wait as it does by itself.
-                kept.widen(address)
                 return listener
             } catch {
                 kept.giveBack(address)
