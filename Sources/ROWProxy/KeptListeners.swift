@@ -113,8 +113,13 @@ public final class KeptListeners: Sendable {
     /// Without colons, which a service manager does not take.
     private static func name(_ address: SocketAddress) -> String {
         var name = "listen-\(address.ipAddress ?? "")-\(address.port ?? 0)"
-        if case .v6(let address) = address, address.address.sin6_scope_id != 0 {
-            name += "-\(address.address.sin6_scope_id)"
+        if case .v6 = address {
+            // Of a link, sin6_scope_id, the last of the 28 bytes.
+            let scope = address.withSockAddr {
+                UnsafeRawBufferPointer(start: $0, count: $1)
+                    .loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+            }
+            if scope != 0 { name += "-\(scope)" }
         }
         return name.replacing(":", with: "_")
     }
@@ -157,6 +162,8 @@ public final class KeptListeners: Sendable {
         var size = socklen_t(MemoryLayout<CInt>.size)
         guard getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0, listens != 0
         else { return nil }
+        var family: CInt = 0
+        guard getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 else { return nil }
         var storage = sockaddr_storage()
         return withUnsafeMutablePointer(to: &storage) { storage in
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -164,7 +171,7 @@ public final class KeptListeners: Sendable {
                 getsockname(descriptor, $0, &length)
             }
             guard code == 0 else { return nil }
-            switch CInt(storage.pointee.ss_family) {
+            switch family {
             case AF_INET:
                 return storage.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
                     SocketAddress($0.pointee)
