@@ -316,11 +316,8 @@ final class ImageLoop {
                 session.close()
                 then(failure)
                 self.removals.count -= 1
-                guard self.removals.count == 0 else { return }
-                // It has this loop, which must not have it for ever.
-                let whenDone = self.removals.whenDone
-                self.removals.whenDone = nil
-                whenDone?()
+                // What is done then has this loop, which must not have that for ever.
+                if self.removals.count == 0 { self.removals.whenDone.take()?() }
             }
         }
     }

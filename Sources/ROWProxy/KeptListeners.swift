@@ -24,8 +24,8 @@ public final class KeptListeners: Sendable {
     /// - Parameter onKept: is told of each new one, under a name that only it has.
     /// - Parameter onDropped: is told which one nobody is to have any more.
     public init(
-        inherited: [CInt] = [], onKept: @escaping @Sendable (CInt, String) -> Void = { _, _ in },
-        onDropped: @escaping @Sendable (String) -> Void = { _ in }
+        inherited: [CInt], onKept: @escaping @Sendable (CInt, String) -> Void,
+        onDropped: @escaping @Sendable (String) -> Void
     ) {
         self.onKept = onKept
         self.onDropped = onDropped

@@ -54,11 +54,11 @@ final class ServedSession: Sendable {
         guard !isAskedToEnd else { return }
         var serving: Proxy.Serving? = try await Proxy.serve(configuration)
         var complaint = ""
+        defer { served.withLock { $0 = false } }
         while true {
+            served.withLock { $0 = serving != nil }
             switch serving {
             case .host(let proxy):
-                served.withLock { $0 = true }
-                defer { served.withLock { $0 = false } }
                 use?.attach(proxy)
                 hosted.withLock { $0 = proxy }
                 announce(proxy.mountCommand)
@@ -68,8 +68,6 @@ final class ServedSession: Sendable {
                 try await proxy.stop()
                 return
             case .guest(let membership):
-                served.withLock { $0 = true }
-                defer { served.withLock { $0 = false } }
                 announce(membership.mountCommand)
                 Task {
                     await membership.ended()
