@@ -450,20 +450,9 @@ final class ImageLoop {
         main.namesAhead?.close()
         main.prefetcher?.close()
         let finish = {
-            // What main has just said may be on its way into the database.
-            self.image.commit { _ in
-                for session in self.sessions.all { session.close() }
-                let image = self.image
-                // With the image's lock goes the right to change cache files.
-                guard let cache = self.main.cache else {
-                    image.close()
-                    return then(failure)
-                }
-                cache.close {
-                    image.close()
-                    then(failure)
-                }
-            }
+            // Calls were carried out as long as there were connections, and what main has just said may be on its way
+            // into the database.
+            self.sessions.flushAll { self.image.commit { _ in self.closeDatabases(failure, then) } }
         }
         guard case .remote(let remote, _) = main.kind else { return finish() }
         let closeRemote = { remote.close(then: finish) }
@@ -471,6 +460,22 @@ final class ImageLoop {
             manifest.close(then: closeRemote)
         } else {
             closeRemote()
+        }
+    }
+
+    private func closeDatabases(
+        _ failure: (any Error)?, _ then: @escaping @Sendable ((any Error)?) -> Void
+    ) {
+        for session in sessions.all { session.close() }
+        let image = image
+        // With the image's lock goes the right to change cache files.
+        guard let cache = main.cache else {
+            image.close()
+            return then(failure)
+        }
+        cache.close {
+            image.close()
+            then(failure)
         }
     }
 }
