@@ -83,6 +83,10 @@ extension Proxy {
         public var port = 0
         /// Has the socket of that address, unless any port will do; nil: the proxy has one of its own.
         public var listeners: KeptListeners?
+        /// Sessions that are about to join: no client is let in before they are there, or a few seconds later. One
+        /// whose call was carried out by the process before, and not answered, would be told to try later, and
+        /// would make another call of it, which nobody knows for the same.
+        public var companions: Set<String> = []
         /// Clients that may come in, by address; none: those on this machine.
         public var allow: [AddressRange] = []
         /// nil: `keep` where only this machine can connect, `squash` elsewhere.

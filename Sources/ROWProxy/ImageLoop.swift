@@ -30,6 +30,8 @@ final class ImageLoop {
     private var isClosed = false
     /// Sessions that are being made durable and let go of.
     private var removals: (count: Int, whenDone: (() -> Void)?) = (0, nil)
+    /// Sessions that somebody waits for.
+    private var awaited: (names: Set<String>, whenThere: (() -> Void)?) = ([], nil)
     /// What sessions changed in the image when its database was another: to be looked up before
     /// anything else is, so that the objects get back the ids that they had, by whatever name.
     private var lostPaths: [[UInt8]] = []
@@ -236,6 +238,8 @@ final class ImageLoop {
                         self.replies.load(
                             try state.storedReplies(), session: state.handles.tag)
                         self.sessions.add(session)
+                        self.awaited.names.remove(session.state.name)
+                        if self.awaited.names.isEmpty { self.stopWaiting() }
                         then(.success(session))
                     } catch {
                         session.close()
@@ -248,6 +252,15 @@ final class ImageLoop {
             }
         }
     }
+
+    /// Does something once sessions are served, or when they have not come for a while.
+    func whenServed(_ names: Set<String>, _ whenThere: @escaping () -> Void) {
+        awaited = (names.filter { sessions[$0] == nil }, whenThere)
+        guard !awaited.names.isEmpty else { return stopWaiting() }
+        loop.assumeIsolated().scheduleTask(in: .seconds(5)) { self.stopWaiting() }
+    }
+
+    private func stopWaiting() { awaited.whenThere.take()?() }
 
     /// Begins to write down what the clients of a session touch, if that is wanted.
     private func record(_ session: ServedSession) throws {
@@ -410,6 +423,7 @@ final class ImageLoop {
         }
         isClosed = true
         timer?.cancel()
+        awaited.whenThere = nil
         sampler.close()
         // Those that are on their way out are to be durable, too.
         if removals.count == 0 { return closeAll(then) }

@@ -118,7 +118,12 @@ public final class Proxy: Sendable {
                 configuration.registers
                 ? try await RPCBind.register(services, port: port) : nil
             let kept = NIOLoopBoundBox<ImageLoop?>.makeEmptyBox(eventLoop: loop)
-            try await loop.submit { kept.value = imageLoop.value }.get()
+            try await loop.submit {
+                kept.value = imageLoop.value
+                imageLoop.value.whenServed(configuration.companions) {
+                    _ = listener.setOption(.autoRead, value: true)
+                }
+            }.get()
             return Proxy(
                 configuration: configuration, port: port, address: numeric, group: group,
                 pool: pool,
@@ -212,6 +217,7 @@ public final class Proxy: Sendable {
                 configuration.host, port: configuration.port)
             let bootstrap = ServerBootstrap(group: loop)
                 .serverChannelOption(.backlog, value: backlog)
+                .serverChannelOption(.autoRead, value: configuration.companions.isEmpty)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try channel.closeOnExec() }

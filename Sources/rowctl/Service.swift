@@ -144,8 +144,11 @@ actor Service {
         _ = await wait(for: ending.values.map(\.end), atMost: Self.patience)
         leaving.removeAll(where: \.hasEnded)
         guard !isEnding else { return }
+        let names = Dictionary(grouping: sessions, by: \.image).mapValues { Set($0.map(\.name)) }
         let new = sessions.filter { running[$0.name] == nil }.map {
-            ServiceSession($0, place, listeners)
+            ServiceSession(
+                $0, place, listeners,
+                companions: names[$0.image, default: []].subtracting([$0.name]))
         }
         for one in new { running[one.settings.name] = one }
         let areTried = await wait(for: new.map(\.outcome), atMost: Self.patience)

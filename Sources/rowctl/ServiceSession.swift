@@ -12,6 +12,8 @@ final class ServiceSession: Sendable {
     private let tried = Mutex(false)
     private let ending = Mutex(Ending())
     private let listeners: KeptListeners
+    /// Other sessions of its image.
+    private let companions: Set<String>
     private let log: Logger
 
     private struct Ending {
@@ -34,9 +36,13 @@ final class ServiceSession: Sendable {
     /// Whether it was served, or has failed.
     var isTried: Bool { tried.withLock(\.self) }
 
-    init(_ settings: Settings.Session, _ place: Service.Place, _ listeners: KeptListeners) {
+    init(
+        _ settings: Settings.Session, _ place: Service.Place, _ listeners: KeptListeners,
+        companions: Set<String>
+    ) {
         self.settings = settings
         self.listeners = listeners
+        self.companions = companions
         log = Logger(image: settings.image, session: settings.name)
         let (outcome, first) = AsyncStream<Void>.makeStream()
         self.outcome = outcome
@@ -86,6 +92,7 @@ final class ServiceSession: Sendable {
             configuration.onEvent = log.proxyEvents
             settings.apply(to: &configuration)
             configuration.listeners = listeners
+            configuration.companions = companions
             try await served.run(
                 configuration, chosen.use,
                 announce: {

@@ -39,6 +39,7 @@ import Testing
                 allow: [127.0.0.1]
                 sessions:
                   lab:
+                  rest:
             """
         }
 
@@ -139,15 +140,17 @@ import Testing
         for round in 1...2 {
             try bench.signal(signal)
             try await bench.wait(for: "ended ", count: round)
-            // Refused, it would have failed.
+            // Refused, they would have failed; and so would they before their session is there.
             async let connecting = bench.client()
-            try await poll(for: "connection that waits", within: .seconds(20)) {
-                TCPTable.waiting(port: bench.port) > 0 ? () : nil
+            async let resting = bench.client(session: "rest")
+            try await poll(for: "connections that wait", within: .seconds(20)) {
+                TCPTable.waiting(port: bench.port) == 2 ? () : nil
             }
             try await bench.start()
-            let client = try await connecting
+            let (client, other) = try await (connecting, resting)
             #expect(try await client.text(of: file) == "of lab")
             await client.close()
+            await other.close()
         }
         await before.close()
         // Once, by the first process.
@@ -216,7 +219,7 @@ import Testing
                     listen: 127.1:\(bench.port)
                     allow: [127.0.0.1]
                     sessions:
-                      rest:
+                      tool:
                 """)
         try bench.signal(SIGHUP)
         try await bench.wait(for: "READY=1", count: 2)
@@ -227,7 +230,7 @@ import Testing
             let client = try await bench.client()
             await client.close()
         }
-        await #expect(throws: NFSClientError.self) { try await bench.client(session: "rest") }
+        await #expect(throws: NFSClientError.self) { try await bench.client(session: "tool") }
         try await bench.end()
     }
 
